@@ -1,0 +1,63 @@
+"""Every error of the coordinator, in one tree. Each says whose fault it is and carries its facts.
+
+    CoordinatorError
+    ├── IllegalMove          a bug here: a status was to be changed in a way the tables don't allow
+    ├── InvalidDefinition    theirs: a definition breaks the rules; carries every fault
+    ├── UnresolvedReference  theirs: a mapping names a value that isn't there, or an expression fails on it
+    ├── UnknownSaga          theirs: no such saga
+    └── StoreUnavailable     the database can't be reached now; nothing was changed, or it is unknown; repeat it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+
+class CoordinatorError(Exception):
+    """Something in the coordinator went wrong, or was refused by it."""
+
+
+class IllegalMove(CoordinatorError):
+    """A status was to be changed in a way its table of moves does not allow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One broken rule of a definition: which, where, why, and what to do about it."""
+
+    rule: str
+    message: str
+    hint: str
+    step: str | None = None
+
+    def as_dict(self) -> dict[str, str | None]:
+        return asdict(self)
+
+
+class InvalidDefinition(CoordinatorError):
+    """A definition breaks the rules. `faults` names every broken rule, not just the first."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(fault.message for fault in faults))
+        self.faults = tuple(faults)
+
+
+class UnresolvedReference(CoordinatorError):
+    """A mapping names a value that is not there, or an expression fails on the value it got."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(f"{path}: {message}")
+        self.path = path
+
+
+class UnknownSaga(CoordinatorError):
+    """There is no saga of this id."""
+
+    def __init__(self, saga_id: str) -> None:
+        super().__init__(f"no saga {saga_id}")
+        self.saga_id = saga_id
+
+
+class StoreUnavailable(CoordinatorError):
+    """The database cannot be reached, or answered with an error that passes. Repeat the whole transaction."""

@@ -1,0 +1,1 @@
+"""The SDK of Amends: write a participant, start a saga, test both."""

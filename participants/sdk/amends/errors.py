@@ -1,0 +1,65 @@
+"""Every error of the SDK, in one tree.
+
+    AmendsError
+    ├── Refused            raised by a handler: nothing happened, a retry won't help
+    ├── EffectUnknown      raised by a handler: it failed, and something may have happened
+    ├── PayloadError       a value that may not travel: too deep, too large, not JSON
+    ├── MessageError       a message that cannot be read
+    ├── DefinitionError    a definition the coordinator refused, with every fault found
+    └── BrokerError        the broker cannot be used as configured
+        └── BrokerClosed   the connection ended, or was never open; connect again
+"""
+
+from __future__ import annotations
+
+
+class AmendsError(Exception):
+    """Something went wrong in Amends, or was refused by it."""
+
+
+class Refused(AmendsError):
+    """The participant says no: nothing happened, and a retry won't help (a declined card).
+
+    Raise it in an action; the saga then compensates what was done before. `error_type` is a short
+    machine-readable name, the message is for people.
+    """
+
+    def __init__(self, message: str = "refused", *, error_type: str = "Refused") -> None:
+        super().__init__(message)
+        self.error_type = error_type
+
+
+class EffectUnknown(AmendsError):
+    """The handler failed and may have left something behind: the step will be compensated."""
+
+    def __init__(self, message: str = "failed, and something may have happened", *, error_type: str = "EffectUnknown") -> None:
+        super().__init__(message)
+        self.error_type = error_type
+
+
+class PayloadError(AmendsError):
+    """A value may not travel. `path` says where it is (`a.b.0`), the message why."""
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(f"{path}: {message}" if path else message)
+        self.path = path
+
+
+class MessageError(AmendsError):
+    """A message cannot be read. It is parked with this reason, never dropped."""
+
+
+class DefinitionError(AmendsError):
+    """The coordinator refused a definition. `faults` holds one dict per fault: rule, step, message, hint."""
+
+    def __init__(self, faults: list[dict[str, object]]) -> None:
+        super().__init__("; ".join(str(fault.get("message", fault)) for fault in faults) or "the definition was refused")
+        self.faults = faults
+
+
+class BrokerError(AmendsError):
+    """The broker cannot be used as configured."""
+
+
+class BrokerClosed(BrokerError):
+    """The connection to the broker ended. What was unconfirmed is unknown; connect again and repeat it."""

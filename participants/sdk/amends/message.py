@@ -1,0 +1,207 @@
+"""What travels between the coordinator and its participants: the wire contract.
+
+A message on the broker is always a *list*: `{"version": 1, "commands": [...]}` to a participant,
+`{"version": 1, "replies": [...]}` or `{"version": 1, "heartbeats": [...]}` back. Each item of a list has its own
+identity, context and outcome, and one that cannot be read harms only itself.
+
+A command's identity is `saga_id, step, iteration, kind, epoch`. The attempt is *not* part of it: attempt 2 of a step
+is the same command, sent again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from amends.errors import MessageError, PayloadError
+from amends.payload import check_value, parse
+
+version = 1
+items_max = 32  # commands or replies in one message: five times the throughput of one each, measured
+message_bytes_max = 2 * 1024 * 1024  # RabbitMQ 4 refuses above 16 MiB; two full payloads and their frame fit
+payload_bytes_max = 256 * 1024  # one input, result or piece of data, encoded
+error_chars_max = 8 * 1024
+log_lines_max = 50
+log_line_chars_max = 500
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")]
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
+Counter = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class Kind(StrEnum):
+    """The two kinds of a command: do the step, or undo it."""
+
+    ACTION = "action"
+    COMPENSATION = "compensation"
+
+
+class Answer(StrEnum):
+    """What a reply says. The first three are outcomes of a handler, the others answers of the inbox."""
+
+    SUCCEEDED = "succeeded"
+    REFUSED = "refused"
+    FAILED = "failed"
+    FENCED = "fenced"  # an action that came after its compensation or inquiry: no effect, now or ever
+    IN_PROGRESS = "in_progress"  # an external handler holds the lease: ask again later, no attempt is consumed
+    EXPIRED = "expired"  # older than the inbox remembers: proves nothing
+    NOT_EXECUTED = "not_executed"  # only to an inquiry: never ran; an action is now fenced
+
+
+class Effect(StrEnum):
+    """What a `failed` reply proves about the world."""
+
+    NONE = "none"
+    UNKNOWN = "unknown"
+
+
+class Undone(StrEnum):
+    """What a successful compensation found."""
+
+    UNDONE = "undone"
+    NOTHING_TO_UNDO = "nothing_to_undo"
+
+
+class Item(BaseModel):
+    """The identity that a command and its reply share."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    saga_id: Identifier
+    step: Name
+    iteration: Counter = 0
+    kind: Kind
+    epoch: Counter = 0
+    attempt: Annotated[int, Field(ge=1, le=1_000_000)]
+    inquire: bool = False
+
+    @property
+    def id(self) -> str:
+        """The command's stable id, the same for every attempt: an idempotency key for other systems."""
+        return f"{self.saga_id}/{self.step}/{self.iteration}/{self.kind}/{self.epoch}"
+
+
+class Command(Item):
+    """One order to a participant: run a handler, or (`inquire`) say what became of an earlier order."""
+
+    saga: Name  # the name of the definition
+    participant: Name
+    handler: Name  # the action's or the compensation's name
+    data: Any = None  # the step's input
+    result: Any = None  # to a compensation: the action's result where it is known
+    reason: Annotated[str, StringConstraints(max_length=error_chars_max)] | None = None  # to a compensation: why
+    timeout_seconds: Annotated[float, Field(gt=0)]
+    issued_at: datetime
+    expires_at: datetime
+    traceparent: Annotated[str, StringConstraints(max_length=200)] | None = None
+
+
+class Failure(BaseModel):
+    """Why a handler did not succeed: a type for rules, a message for people, its last log lines for both."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Annotated[str, StringConstraints(max_length=200)]
+    message: Annotated[str, StringConstraints(max_length=error_chars_max)] = ""
+    logs: Annotated[tuple[str, ...], Field(max_length=log_lines_max)] = ()
+
+
+class Reply(Item):
+    """What a participant answers to one command."""
+
+    participant: Name
+    answer: Answer
+    effect: Effect | None = None  # of a `failed`
+    undone: Undone | None = None  # of a successful compensation
+    result: Any = None
+    error: Failure | None = None
+    recorded_after_compensation: bool = False
+    worker: Annotated[str, StringConstraints(max_length=200)] = ""
+    worker_version: Annotated[str, StringConstraints(max_length=100)] = ""
+    duration_seconds: Annotated[float, Field(ge=0)] = 0.0
+    traceparent: Annotated[str, StringConstraints(max_length=200)] | None = None
+
+
+class Heartbeat(BaseModel):
+    """A live worker of a participant, said every few seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    participant: Name
+    worker: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    worker_version: Annotated[str, StringConstraints(max_length=100)] = ""
+    actions: Annotated[tuple[Name, ...], Field(max_length=500)] = ()
+    compensations: Annotated[tuple[Name, ...], Field(max_length=500)] = ()
+    interval_seconds: Annotated[float, Field(gt=0, le=300)]
+    in_flight: Counter = 0
+    stopping: bool = False
+
+
+Travelling = Command | Reply | Heartbeat
+Plural = Literal["commands", "replies", "heartbeats"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """One item, or a whole message, that cannot be read: kept with the reason."""
+
+    raw: str  # at most `raw_chars_max` characters of what came
+    reason: str
+
+
+raw_chars_max = 4096
+
+
+def encode_item(item: Travelling) -> str:
+    """One item as JSON text, to be framed by `frame`. Raises PayloadError if a value in it may not travel."""
+    value = item.model_dump(mode="json", exclude_defaults=True)
+    check_value(value)
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    if len(text.encode()) > message_bytes_max // 2:
+        raise PayloadError(f"larger than {message_bytes_max // 2} bytes")
+    return text
+
+
+def frame(plural: Plural, items: Iterable[str]) -> bytes:
+    """Encoded items as one message body."""
+    return f'{{"version":{version},"{plural}":[{",".join(items)}]}}'.encode()
+
+
+def decode(body: bytes) -> Sequence[Travelling | Unreadable]:
+    """The items of a message, each read by itself; what cannot be read comes back as Unreadable."""
+    try:
+        if len(body) > message_bytes_max:
+            raise MessageError(f"message of {len(body)} bytes, more than {message_bytes_max}")
+        plural, values = _open(parse(body))
+    except (MessageError, PayloadError) as error:
+        return [Unreadable(body[:raw_chars_max].decode("utf-8", "backslashreplace"), str(error))]
+    model = {"commands": Command, "replies": Reply, "heartbeats": Heartbeat}[plural]
+    return [_read(model, value) for value in values]
+
+
+def _open(value: Any) -> tuple[str, list[Any]]:
+    """Take the frame off: what kind of list this is, and its items."""
+    if not isinstance(value, dict) or value.get("version") != version:
+        raise MessageError(f"not a message of version {version}")
+    plurals = [key for key in value if key != "version"]
+    if len(plurals) != 1 or plurals[0] not in ("commands", "replies", "heartbeats"):
+        raise MessageError("a message has exactly one of commands, replies, heartbeats")
+    items = value[plurals[0]]
+    if not isinstance(items, list) or not 1 <= len(items) <= items_max:
+        raise MessageError(f"a message is a list of 1 to {items_max} items")
+    return plurals[0], items
+
+
+def _read(model: type[Command] | type[Reply] | type[Heartbeat], value: Any) -> Travelling | Unreadable:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return Unreadable(json.dumps(value, ensure_ascii=False)[:raw_chars_max], f"{place}: {first['msg']}")

@@ -1,0 +1,91 @@
+"""Which values may travel and be stored: JSON that every part of the system can hold.
+
+One gate for the API, the SDK and the reply consumer alike. Each rule is here because something downstream breaks
+without it: PostgreSQL refuses NUL and lone surrogates in text, drivers refuse integers over 64 bits, JSON has no NaN,
+and nesting beyond Python's recursion limit turns into an error far from its cause.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from amends.errors import PayloadError
+
+depth_max = 32
+nodes_max = 10_000
+integer_max = 2**63 - 1
+
+
+def parse(body: bytes | str) -> Any:
+    """JSON text as a value that may travel. Raises PayloadError saying what is wrong and where."""
+    try:
+        text = body.decode("utf-8") if isinstance(body, bytes) else body
+        value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
+    except UnicodeDecodeError as error:
+        raise PayloadError("not UTF-8") from error
+    except RecursionError as error:
+        raise PayloadError(f"nested deeper than {depth_max}") from error
+    except ValueError as error:  # a JSONDecodeError, or an integer of more digits than Python converts
+        raise PayloadError(f"not JSON: {error}") from error
+    check_value(value)
+    return value
+
+
+def check_value(value: Any) -> None:
+    """Raise PayloadError unless the value may travel. Iterative, so that depth can't exhaust the stack."""
+    nodes = 0
+    waiting: list[tuple[Any, str, int]] = [(value, "", 1)]
+    while waiting:
+        item, path, depth = waiting.pop()
+        nodes += 1
+        if nodes > nodes_max:
+            raise PayloadError(f"more than {nodes_max} values", path)
+        if depth > depth_max:
+            raise PayloadError(f"nested deeper than {depth_max}", path[:200])
+        if isinstance(item, dict):
+            for key, inner in item.items():
+                if not isinstance(key, str):
+                    raise PayloadError("an object's keys are strings", path)
+                _check_text(key, path)
+                waiting.append((inner, f"{path}.{key}" if path else key, depth + 1))
+        elif isinstance(item, list | tuple):
+            waiting.extend((inner, f"{path}.{index}" if path else str(index), depth + 1) for index, inner in enumerate(item))
+        else:
+            _check_scalar(item, path)
+
+
+def _check_scalar(item: Any, path: str) -> None:
+    if isinstance(item, str):
+        _check_text(item, path)
+    elif isinstance(item, bool) or item is None:
+        return
+    elif isinstance(item, int):
+        if not -integer_max - 1 <= item <= integer_max:
+            raise PayloadError("an integer beyond 64 bits; send it as a string", path)
+    elif isinstance(item, float):
+        if not math.isfinite(item):
+            raise PayloadError("NaN and Infinity are not JSON", path)
+    else:
+        raise PayloadError(f"{type(item).__name__} is not JSON", path)
+
+
+def _check_text(text: str, path: str) -> None:
+    if "\x00" in text:
+        raise PayloadError("a NUL character", path)
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise PayloadError("a lone surrogate", path)
+
+
+def _no_constant(name: str) -> Any:
+    raise PayloadError(f"{name} is not JSON")
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise PayloadError(f"the key {twice!r} stands twice in one object")
+    return value
