@@ -1,0 +1,117 @@
+"""Sagas, steps and events as JSON values and back: what the store keeps, and what a replay reads.
+
+Fields at their defaults are left out, so that a record is as small as what happened.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from enum import Enum
+from functools import cache
+from typing import Any, TypeVar
+
+from coordinator.saga import event as events
+from coordinator.saga.state import Saga, StepRun
+
+T = TypeVar("T")
+EVENTS: Mapping[str, type] = {kind.__name__: kind for kind in typing.get_args(events.Event)}
+
+
+def dump(value: Any) -> Any:
+    """A dataclass of the core as a JSON value."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {name: dump(held) for name, default in _defaults(type(value)) if (held := getattr(value, name)) != default}
+    if isinstance(value, frozenset):
+        return sorted(dump(item) for item in value)
+    if isinstance(value, tuple | list):
+        return [dump(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: dump(item) for key, item in value.items()}
+    return value
+
+
+def load(kind: type[T], value: Any) -> T:
+    """A JSON value as the dataclass it was dumped from."""
+    return typing.cast(T, _reader(kind)(value))
+
+
+def dump_event(event: events.Event) -> tuple[str, dict[str, Any]]:
+    """An event as its type's name and its facts."""
+    return type(event).__name__, dump(event)
+
+
+def load_event(name: str, facts: Mapping[str, Any]) -> events.Event:
+    return typing.cast(events.Event, load(EVENTS[name], facts))
+
+
+def dump_saga(saga: Saga) -> dict[str, Any]:
+    """A saga without its steps, which are kept one by one."""
+    return typing.cast(dict[str, Any], dump(dataclasses.replace(saga, steps={})))
+
+
+def load_saga(facts: Mapping[str, Any], steps: Mapping[str, StepRun]) -> Saga:
+    return dataclasses.replace(load(Saga, facts), steps=steps)
+
+
+def dump_step(run: StepRun) -> dict[str, Any]:
+    return typing.cast(dict[str, Any], dump(run))
+
+
+def load_step(facts: Mapping[str, Any]) -> StepRun:
+    return load(StepRun, facts)
+
+
+class _Missing:
+    """Equal to nothing: a field without a default is always kept."""
+
+
+@cache
+def _defaults(kind: type) -> tuple[tuple[str, Any], ...]:
+    found = []
+    for field in dataclasses.fields(kind):
+        if field.default_factory is not dataclasses.MISSING:
+            found.append((field.name, field.default_factory()))
+        else:
+            found.append((field.name, field.default if field.default is not dataclasses.MISSING else _Missing()))
+    return tuple(found)
+
+
+@cache
+def _reader(kind: Any) -> Callable[[Any], Any]:
+    """How to read a value of this type. Compiled once per type from its annotations."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        (inner,) = (_reader(argument) for argument in arguments if argument is not type(None))
+        return lambda value: None if value is None else inner(value)
+    if origin is tuple:
+        if arguments[-1] is Ellipsis:
+            item = _reader(arguments[0])
+            return lambda value: tuple(item(part) for part in value)
+        items = [_reader(argument) for argument in arguments]
+        return lambda value: tuple(read(part) for read, part in zip(items, value, strict=True))
+    if origin is frozenset:
+        return frozenset
+    if origin is not None and issubclass(origin, Mapping):
+        held = _reader(arguments[1])
+        return lambda value: {key: held(part) for key, part in value.items()}
+    if dataclasses.is_dataclass(kind):
+        return _dataclass_reader(typing.cast(type, kind))
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind
+    if kind is datetime:
+        return datetime.fromisoformat
+    return lambda value: value
+
+
+def _dataclass_reader(kind: type) -> Callable[[Any], Any]:
+    hints = typing.get_type_hints(kind)
+    readers = {field.name: _reader(hints[field.name]) for field in dataclasses.fields(kind)}
+    return lambda facts: kind(**{name: readers[name](value) for name, value in facts.items()})
