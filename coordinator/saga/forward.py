@@ -1,0 +1,220 @@
+"""The way forward: which steps are ready, what an action's answer means, when to try again and when to give up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from coordinator.errors import UnresolvedReference
+from coordinator.saga.backward import block, close, defer, needs_undo, raise_zombie, turn, undo_on_the_spot
+from coordinator.saga.definition import Step, StepKind
+from coordinator.saga.draft import Draft, can_undo
+from coordinator.saga.event import Answer, Effect, Failure, Kind, Replied, Undone
+from coordinator.saga.expression import is_true
+from coordinator.saga.state import (
+    Cause,
+    CauseKind,
+    EffectLeft,
+    Inquiry,
+    LeftBecause,
+    Purpose,
+    SagaStatus,
+    StepRun,
+    StepStatus,
+)
+
+
+def advance(draft: Draft) -> None:
+    """Dispatch every step whose way is clear; when all steps are through, complete."""
+    for name in draft.definition.order:
+        step = draft.definition.by_name[name]
+        if draft.run(name).status is StepStatus.PENDING and all(_is_through(draft, before) for before in step.after):
+            _begin(draft, step)
+            if not draft.forward:
+                return
+    if all(_is_through(draft, step.name) or _is_waived(draft, step.name) for step in draft.definition.steps):
+        _end_forward(draft)
+
+
+def _is_through(draft: Draft, name: str) -> bool:
+    """Whether what comes after this step may go on."""
+    step, run = draft.definition.by_name[name], draft.run(name)
+    if run.status in (StepStatus.REFUSED, StepStatus.FAILED):
+        return step.optional and not needs_undo(step, run)
+    if run.status is StepStatus.WAIVED:
+        return step.optional
+    # On the way forward only an optional step is compensated, or one that was skipped and then turned out to have run.
+    return run.status in (StepStatus.SUCCEEDED, StepStatus.SKIPPED, StepStatus.COMPENSATED)
+
+
+def _is_waived(draft: Draft, name: str) -> bool:
+    return draft.run(name).status is StepStatus.WAIVED
+
+
+def _begin(draft: Draft, step: Step) -> None:
+    try:
+        if step.when is not None and not is_true(step.when, draft.scope(step)):
+            draft.move_step(step.name, StepStatus.SKIPPED)
+            return
+        data = draft.data(step)
+    except UnresolvedReference as error:
+        # Nothing was sent, so the failure is clean; trying again would read the same values.
+        draft.put(replace(draft.run(step.name), failure=Failure("UnresolvedReference", str(error))))
+        give_up(draft, step, StepStatus.FAILED)
+        return
+    draft.send_action(step.name, data)
+
+
+def _end_forward(draft: Draft) -> None:
+    if any(run.status is StepStatus.WAIVED for run in draft.runs()):
+        close(draft, half_done=False)
+        return
+    left = tuple(
+        EffectLeft(run.name, LeftBecause.IRREVERSIBLE, step.irreversible or "", certain=False)
+        for run in draft.runs()
+        if (step := draft.definition.by_name[run.name]).irreversible and run.unclean and not run.happened
+    )
+    draft.move(SagaStatus.COMPLETED, finished_at=draft.at, deadline=None, cancel=None, effects_left=left)
+
+
+def on_action_reply(draft: Draft, step: Step, reply: Replied) -> bool:
+    """What an answer to an action changes. False: nothing, it is kept as evidence."""
+    run = draft.run(step.name)
+    if reply.command.iteration != run.iteration or reply.command.epoch or not run.attempt:
+        return False
+    if reply.answer is Answer.SUCCEEDED:
+        return succeed(draft, step, reply)
+    awaited = run.status is StepStatus.DISPATCHED and reply.attempt == run.attempt and run.inquiry is None
+    if not awaited:
+        return False
+    match reply.answer:
+        case Answer.IN_PROGRESS:
+            if draft.forward:  # a grace is not extended
+                defer(draft, run, step)
+        case Answer.REFUSED | Answer.FENCED:
+            draft.put(replace(run, failure=reply.failure or Failure(reply.answer.title())))
+            give_up(draft, step, StepStatus.REFUSED)
+        case Answer.FAILED if reply.effect is Effect.NONE:
+            retry(draft, step, reply.failure or Failure("Failed"), unclean=False)
+        case _:  # failed with an unknown effect, or expired, which proves nothing
+            retry(draft, step, reply.failure or Failure(reply.answer.title()), unclean=True)
+    return True
+
+
+def succeed(draft: Draft, step: Step, reply: Replied) -> bool:
+    """A success of any attempt. It settles what was waited for, and upgrades what was thought unknown."""
+    run = draft.run(step.name)
+    if run.happened and not reply.recorded_after_compensation:
+        return False
+    known = replace(run, happened=True, result=reply.result, fault=reply.fault)
+    if run.status in (StepStatus.COMPENSATED, StepStatus.SKIPPED):
+        return _contradict(draft, step, known, reply)
+    if draft.saga.final:
+        _found_after_the_end(draft, step, known)
+        return True
+    match run.status:
+        case StepStatus.PENDING | StepStatus.WAITING | StepStatus.DISPATCHED:
+            _succeeded(draft, step, known)
+        case StepStatus.BLOCKED if run.blocked is Kind.ACTION:
+            _succeeded(draft, step, known)
+        case StepStatus.REFUSED | StepStatus.FAILED:
+            # It had been given up. Whoever came after went on without its result, and goes on without it.
+            draft.put(replace(known, overlooked=True))
+            draft.move_step(step.name, StepStatus.SUCCEEDED)
+        case _:  # compensating, blocked in its compensation, waived: evidence for the next attempt, or for a person
+            late = reply.recorded_after_compensation and not run.zombie
+            draft.put(replace(known, late_success=late or run.late_success))
+    return True
+
+
+def _succeeded(draft: Draft, step: Step, known: StepRun) -> None:
+    draft.put(replace(known, inquiry=None))
+    draft.move_step(step.name, StepStatus.SUCCEEDED, blocked=None)
+    if step.kind is StepKind.PIVOT and (draft.saga.cancel or draft.saga.deadline_passed):
+        draft.change(cancel=None, deadline_passed=False)
+        draft.note("the pivot had happened: too late to turn")
+    if known.fault is None or not draft.forward:
+        return
+    if draft.past_pivot or step.optional:
+        draft.incident("fault", f"the result of {step.name} breaks its schema: {known.fault}", step.name)
+        return
+    turn(draft, Cause(CauseKind.FAULT, step.name, known.fault))
+
+
+def _contradict(draft: Draft, step: Step, known: StepRun, reply: Replied) -> bool:
+    """A success for a step that was thought undone, or never done. At most one new epoch for it."""
+    missed = reply.recorded_after_compensation or known.undone is not Undone.UNDONE
+    if known.zombie or not missed:
+        return False
+    draft.put(known)
+    _undo_zombie(draft, step)
+    return True
+
+
+def _found_after_the_end(draft: Draft, step: Step, known: StepRun) -> None:
+    """A late success of a step that a final saga had counted out: undo it; the saga's status stays."""
+    draft.put(known)
+    given_up = known.status in (StepStatus.PENDING, StepStatus.REFUSED, StepStatus.FAILED)
+    if given_up and draft.saga.status is not SagaStatus.CLOSED:
+        draft.move_step(step.name, StepStatus.SUCCEEDED)
+        _undo_zombie(draft, step)
+    elif all(left.step != step.name for left in draft.saga.effects_left) and not known.zombie:
+        left = EffectLeft(step.name, LeftBecause.UNSETTLED, "succeeded after the saga was closed")
+        draft.change(effects_left=(*draft.saga.effects_left, left))
+
+
+def _undo_zombie(draft: Draft, step: Step) -> None:
+    if can_undo(step):
+        raise_zombie(draft, step.name)
+    else:
+        draft.incident("zombie_effect", f"{step.name} succeeded after all, and has no way back", step.name)
+
+
+def retry(draft: Draft, step: Step, failure: Failure, *, unclean: bool) -> None:
+    """An attempt failed: try again by the policy, or give the step up."""
+    run = draft.run(step.name)
+    run = replace(run, failure=failure, unclean=run.unclean or unclean)
+    draft.put(run)
+    spent = run.attempt - run.budget_from
+    awaited_turn = step.kind is StepKind.PIVOT and not run.unclean and (draft.saga.cancel or draft.saga.deadline_passed)
+    if not draft.forward or awaited_turn or spent >= step.retry.max_attempts or failure.type in step.retry.give_up_on:
+        give_up(draft, step, StepStatus.FAILED)
+        return
+    draft.move_step(step.name, StepStatus.WAITING, clock=draft.wait(step.name, step.retry, spent, Kind.ACTION))
+
+
+def give_up(draft: Draft, step: Step, status: StepStatus) -> None:
+    """No further attempt. What follows depends on whether the step may have happened and where it stands."""
+    run = draft.run(step.name)
+    if not draft.forward:
+        draft.move_step(step.name, status)
+    elif step.kind is StepKind.PIVOT and run.unclean:
+        draft.send_inquiry(step.name, Inquiry(Purpose.PIVOT))
+    elif draft.past_pivot and not step.optional:
+        block(draft, step.name, Kind.ACTION, run.failure)
+    else:
+        draft.move_step(step.name, status)
+        if not step.optional:
+            turn(draft, why(draft, step, status))
+        elif undo_on_the_spot(draft, step.name):
+            draft.note(f"{step.name} is optional: undone on the spot")
+
+
+def why(draft: Draft, step: Step, status: StepStatus) -> Cause:
+    """The cause for which the saga turns when this step is given up; a person's cancel or the deadline goes first."""
+    if draft.saga.cancel:
+        return draft.saga.cancel
+    if draft.saga.deadline_passed:
+        return Cause(CauseKind.DEADLINE, message="the deadline passed while the pivot was in doubt")
+    run = draft.run(step.name)
+    message = (run.failure.message or run.failure.type) if run.failure else ""
+    if status is StepStatus.REFUSED:
+        return Cause(CauseKind.REFUSED, step.name, message)
+    return Cause(CauseKind.UNKNOWN if run.unclean else CauseKind.FAILED, step.name, message)
+
+
+def proven_absent(draft: Draft, step: Step) -> None:
+    """The participant's inbox has fenced the action: it did not happen and never will. This outweighs any unknown."""
+    run = draft.run(step.name)
+    draft.put(replace(run, unclean=False, inquiry=None, clock=None))
+    draft.note(f"{step.name}: proven not to have happened")
+
