@@ -4,6 +4,7 @@
     ├── IllegalMove          a bug here: a status was to be changed in a way the tables don't allow
     ├── InvalidDefinition    theirs: a definition breaks the rules; carries every fault
     ├── UnresolvedReference  theirs: a mapping names a value that isn't there, or an expression fails on it
+    │   └── InvalidExpression    theirs: an expression does not parse at all
     ├── UnknownSaga          theirs: no such saga
     └── StoreUnavailable     the database can't be reached now; nothing was changed, or it is unknown; repeat it
 """
@@ -49,6 +50,10 @@ class UnresolvedReference(CoordinatorError):
     def __init__(self, path: str, message: str) -> None:
         super().__init__(f"{path}: {message}")
         self.path = path
+
+
+class InvalidExpression(UnresolvedReference):
+    """An expression does not parse. Registration refuses it; one met later is a reference without a value."""
 
 
 class UnknownSaga(CoordinatorError):

@@ -1,6 +1,7 @@
 """The plan: what a saga is made of. Data, immutable once stored, versioned.
 
-`SagaDefinition` answers questions about its own graph; `coordinator.saga.registration` reads one from JSON and checks it.
+`SagaDefinition` answers questions about its own graph; `coordinator.saga.registration` reads one from JSON and
+checks it.
 """
 
 from __future__ import annotations
