@@ -192,7 +192,8 @@ class Teller:
             yield f"  409 {decision.refused}"
         sent = {effect.key: effect for effect in decision.effects if isinstance(effect, SendCommand)}
         for note in decision.notes:
-            yield f"  {note}"
+            if not note.startswith(("send ", "ask ")):  # the commands themselves say more
+                yield f"  {note}"
         for command in sent.values():
             yield f"  {command.key}: {_short(command)}"
         for effect in decision.effects:
