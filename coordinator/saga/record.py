@@ -40,7 +40,7 @@ def dump(value: Any) -> Any:
 
 def load(kind: type[T], value: Any) -> T:
     """A JSON value as the dataclass it was dumped from."""
-    return typing.cast(T, _reader(kind)(value))
+    return typing.cast(T, _reader(typing.cast(Any, kind))(value))
 
 
 def dump_event(event: events.Event) -> tuple[str, dict[str, Any]]:
