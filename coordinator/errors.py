@@ -6,6 +6,8 @@
     ├── UnresolvedReference  theirs: a mapping names a value that isn't there, or an expression fails on it
     │   └── InvalidExpression    theirs: an expression does not parse at all
     ├── UnknownSaga          theirs: no such saga
+    ├── UnknownDefinition    theirs: no such definition, or no such version of it
+    ├── Quarantined          ours: this one saga can't be decided; it stands still and the others go on
     └── StoreUnavailable     the database can't be reached now; nothing was changed, or it is unknown; repeat it
 """
 
@@ -61,6 +63,22 @@ class UnknownSaga(CoordinatorError):
 
     def __init__(self, saga_id: str) -> None:
         super().__init__(f"no saga {saga_id}")
+        self.saga_id = saga_id
+
+
+class UnknownDefinition(CoordinatorError):
+    """There is no definition of this name, or no such version of it."""
+
+    def __init__(self, name: str, version: int | None = None) -> None:
+        super().__init__(f"no definition {name!r}" + (f" version {version}" if version is not None else ""))
+        self.name, self.version = name, version
+
+
+class Quarantined(CoordinatorError):
+    """One saga cannot be decided: its definition or its record makes no sense to this release. It stands still."""
+
+    def __init__(self, saga_id: str, reason: str) -> None:
+        super().__init__(f"saga {saga_id} is quarantined: {reason}")
         self.saga_id = saga_id
 
 

@@ -1,0 +1,56 @@
+"""The definitions a coordinator works with: read from the store once, kept parsed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+from coordinator.errors import Fault, InvalidDefinition, UnknownDefinition
+from coordinator.saga.definition import SagaDefinition
+from coordinator.saga.registration import definition_hash, read_definition
+from coordinator.schema import check_schema
+from coordinator.store.definitions import DefinitionStore
+
+kept_max = 1000  # parsed definitions; a version never changes, so the oldest is simply read again
+
+
+class Definitions:
+    """Definitions by name and version. What is stored was checked, and is checked again when it is read."""
+
+    def __init__(self, store: DefinitionStore) -> None:
+        self._store = store
+        self._parsed: OrderedDict[tuple[str, int], SagaDefinition] = OrderedDict()
+
+    async def register(self, document: Any, by: str) -> SagaDefinition:
+        """Check and keep a document; a new version unless it equals the newest. Raises InvalidDefinition."""
+        definition = self.check(document)
+        kept = {key: value for key, value in document.items() if key != "version"}
+        version = await self._store.register(definition.name, kept, definition_hash(kept), by)
+        return await self.get(definition.name, version)
+
+    def check(self, document: Any) -> SagaDefinition:
+        """Read a document without keeping it. Raises InvalidDefinition with every fault."""
+        return read_definition(document, schema_fault=check_schema)
+
+    async def get(self, name: str, version: int | None = None) -> SagaDefinition:
+        """A definition, the newest unless a version is named. Raises UnknownDefinition."""
+        if version is not None and (name, version) in self._parsed:
+            self._parsed.move_to_end((name, version))
+            return self._parsed[name, version]
+        stored = await self._store.get(name, version)
+        if stored is None:
+            raise UnknownDefinition(name, version)
+        try:
+            definition = read_definition(stored.document, version=stored.version, schema_fault=check_schema)
+        except InvalidDefinition as error:
+            # It was accepted under older rules. Its sagas can't be moved by this release, and must not be guessed at.
+            fault = Fault("stored", f"{name} version {stored.version} no longer passes: {error}", "upgrade or restore it")
+            raise InvalidDefinition([fault, *error.faults]) from error
+        self._parsed[name, stored.version] = definition
+        while len(self._parsed) > kept_max:
+            self._parsed.popitem(last=False)
+        return definition
+
+    async def load(self, wanted: Iterable[tuple[str, int]]) -> dict[tuple[str, int], SagaDefinition]:
+        return {key: await self.get(*key) for key in set(wanted)}

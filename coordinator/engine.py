@@ -1,0 +1,430 @@
+"""How a saga moves: whatever has happened to whichever sagas is loaded, decided and committed in one transaction.
+
+The batch is whatever waits when the last one is done: one event when little happens, hundreds under load, and never a
+timer in between. Who loses a compare-and-set loads and decides again, which costs nothing because deciding is pure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from amends.errors import PayloadError
+from coordinator.definitions import Definitions
+from coordinator.errors import Quarantined, StoreUnavailable, UnknownSaga
+from coordinator.fleet import Fleet
+from coordinator.saga.decision import Decision, Incident, SendCommand, VoidUnsent
+from coordinator.saga.definition import SagaDefinition
+from coordinator.saga.event import CommandId, Event, Failure, Kind, Replied, Started, Unsendable, Voided, Woke
+from coordinator.saga.explain import waiting_on
+from coordinator.saga.record import dump_event
+from coordinator.saga.state import Saga, wake_at
+from coordinator.saga.transition import decide
+from coordinator.schema import violation
+from coordinator.store.outbox import OutboxRow
+from coordinator.store.sagas import Change, Created, HistoryEntry, KeyReused, NewSaga, Repeated, SagaStore
+from coordinator.wire import outbox_row
+
+log = logging.getLogger(__name__)
+
+batch_max = 256  # events in one transaction
+waiting_max = 20_000  # events that may wait in memory; beyond it the caller waits
+lease_seconds = 30.0
+conflicts_max = 50  # how often one event may lose its compare-and-set before something must be wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """A saga's clock may have run out. The engine adds the facts and makes it a `Woke`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What came of an event: the saga as it now stands, or why a person's request was refused."""
+
+    saga: Saga
+    refused: str | None = None
+    changed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """A saga to start. `body_hash` identifies the request under its idempotency key."""
+
+    definition: SagaDefinition
+    input: Any
+    caller: str = ""
+    key: str | None = None
+    body_hash: str = ""
+    business_key: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Job:
+    saga_id: str
+    event: Event | Wake
+    done: asyncio.Future[Handled]
+    conflicts: int = 0
+
+
+@dataclass(slots=True)
+class _Start:
+    new: NewSaga
+    decision: Decision
+    definition: SagaDefinition
+    done: asyncio.Future[Created | Repeated | KeyReused]
+
+
+@dataclass(slots=True)
+class _Move:
+    """One saga's way through a batch: from where it was loaded to where the events took it."""
+
+    definition: SagaDefinition
+    loaded: Saga
+    saga: Saga
+    jobs: list[_Job] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    outcomes: list[Handled] = field(default_factory=list)
+    rows: list[OutboxRow] = field(default_factory=list)
+
+    @property
+    def recorded(self) -> bool:
+        return self.saga.revision != self.loaded.revision
+
+
+Observer = Callable[[SagaDefinition, Saga, Decision], None]
+
+
+class Engine:
+    """Decides and commits. What is to be sent is handed to `offer` after the commit; the rows are the durable truth."""
+
+    def __init__(
+        self,
+        store: SagaStore,
+        definitions: Definitions,
+        fleet: Fleet,
+        *,
+        now: Callable[[], datetime],
+        token: str,
+        offer: Callable[[Sequence[OutboxRow]], None],
+        wake: Callable[[datetime], None] = lambda due: None,
+        observers: Sequence[Observer] = (),
+        lanes: int = 1,
+    ) -> None:
+        self._store, self._definitions, self._fleet = store, definitions, fleet
+        self._now, self._token, self._offer, self._wake, self._observers = now, token, offer, wake, observers
+        self._lanes = [_Lane() for _ in range(lanes)]
+        self._starts = _Lane()
+
+    async def start(self, beginning: Beginning) -> Created | Repeated | KeyReused:
+        """Start a saga, durably, once per caller and key. Raises StoreUnavailable."""
+        start = self._begin(beginning)
+        await self._starts.put(start)
+        return await start.done
+
+    async def handle(self, saga_id: str, event: Event | Wake) -> Handled:
+        """Let an event happen to a saga; returns once it is committed. Raises UnknownSaga, Quarantined."""
+        job = _Job(saga_id, event, asyncio.get_running_loop().create_future())
+        await self._lane(saga_id).put(job)
+        return await job.done
+
+    async def run(self) -> None:
+        """Move sagas until cancelled. A batch that is being committed is let finish."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._run(self._starts, self._create))
+            for lane in self._lanes:
+                group.create_task(self._run(lane, self._move))
+
+    async def _run(self, lane: _Lane, work: Callable[[list[Any]], Any]) -> None:
+        while True:
+            batch = await lane.take(batch_max)
+            task = asyncio.ensure_future(work(batch))
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError:
+                await asyncio.wait([task], timeout=3.0)
+                for job in batch:
+                    if not job.done.done():
+                        job.done.cancel()
+                raise
+
+    def _lane(self, saga_id: str) -> _Lane:
+        return self._lanes[hash(saga_id) % len(self._lanes)]
+
+    # -- starting ----------------------------------------------------------------------------------------------------
+
+    def _begin(self, beginning: Beginning) -> _Start:
+        at, definition = self._now(), beginning.definition
+        saga = Saga(
+            id=new_id(at),
+            definition=definition.name,
+            version=definition.version,
+            input=beginning.input,
+            created_at=at,
+            business_key=beginning.business_key,
+            tags=beginning.tags,
+            trace_id=secrets.token_hex(16),
+        )
+        move = _Move(definition, saga, saga)
+        self._decide(move, Started(at))
+        new = NewSaga(
+            saga=move.saga,
+            entries=_entries(move),
+            outbox=tuple(move.rows),
+            caller=beginning.caller,
+            key=beginning.key,
+            body_hash=beginning.body_hash,
+            **_standing(definition, move.saga),
+        )
+        return _Start(new, move.decisions[-1], definition, asyncio.get_running_loop().create_future())
+
+    async def _create(self, batch: list[_Start]) -> None:
+        try:
+            results = await self._store.create(
+                [start.new for start in batch], lease_token=self._token, lease_until=self._lease_until()
+            )
+        except StoreUnavailable as error:
+            # Whether it was committed is unknown; a caller with a key asks again and gets the same saga.
+            for start in batch:
+                _fail(start.done, error)
+            return
+        for start, result in zip(batch, results, strict=True):
+            if isinstance(result, Created):
+                self._committed(start.definition, start.new.saga, [start.decision], start.new.outbox)
+            if not start.done.done():
+                start.done.set_result(result)
+
+    # -- moving ------------------------------------------------------------------------------------------------------
+
+    async def _move(self, batch: list[_Job]) -> None:
+        try:
+            await self._move_once(batch)
+        except StoreUnavailable as error:
+            log.warning("The database can't be reached: %s", error, extra={"action": "engine.store_unavailable"})
+            await asyncio.sleep(1.0)
+            self._again([job for job in batch if not job.done.done()])
+
+    async def _move_once(self, batch: list[_Job]) -> None:
+        ids = list(dict.fromkeys(job.saga_id for job in batch))
+        loaded = await self._store.load(ids)
+        waking = [job.saga_id for job in batch if isinstance(job.event, Wake)]
+        unsent = await self._store.unsent(waking) if waking else {}
+        moves: dict[str, _Move] = {}
+        for job in batch:
+            saga = loaded.get(job.saga_id)
+            if saga is None:
+                _fail(job.done, UnknownSaga(job.saga_id))
+                continue
+            try:
+                move = moves.get(saga.id)
+                if move is None:
+                    definition = await self._definitions.get(saga.definition, saga.version)
+                    move = moves[saga.id] = _Move(definition, saga, saga)
+                move.jobs.append(job)
+                self._decide(move, self._fact(job.event, move, frozenset(unsent.get(saga.id, ()))))
+            except StoreUnavailable:
+                raise
+            except Exception as error:
+                # One saga that can't be decided stands still and is shown; the others go on (EC-47).
+                log.exception("Saga %s is quarantined", saga.id, extra={"action": "engine.quarantined"})
+                broken = moves.pop(saga.id, None)
+                for failed in broken.jobs if broken else [job]:
+                    _fail(failed.done, Quarantined(saga.id, str(error)))
+        await self._commit(list(moves.values()))
+
+    def _fact(self, event: Event | Wake, move: _Move, unsent: frozenset[str]) -> Event:
+        """The event with the facts that only the engine knows."""
+        if isinstance(event, Wake):
+            at = self._now()
+            participants = frozenset(step.participant for step in move.definition.steps)
+            holds = self._fleet.holds(move.definition.name, participants)
+            return Woke(at, unsent, participants - self._fleet.attended(at), holds)
+        if isinstance(event, Replied) and event.answer == "succeeded" and event.command.kind is Kind.ACTION:
+            step = move.definition.by_name.get(event.command.step)
+            if step and step.output_schema is not None:
+                return replace(event, fault=violation(step.output_schema, event.result))
+        return event
+
+    def _decide(self, move: _Move, event: Event) -> None:
+        """Decide one event, and again for each command that turns out not to be sendable."""
+        decision = decide(move.definition, move.saga, event)
+        move.saga = decision.saga
+        if decision.recorded:
+            move.decisions.append(decision)
+        move.outcomes.append(Handled(decision.saga, decision.refused, decision.recorded))
+        for effect in decision.effects:
+            if isinstance(effect, SendCommand):
+                failure = self._prepare(move, effect, event.at)
+                if failure:
+                    self._decide(move, Unsendable(event.at, effect.command, failure))
+                    move.outcomes.pop()
+                    move.outcomes[-1] = replace(move.outcomes[-1], saga=move.saga)
+
+    def _prepare(self, move: _Move, effect: SendCommand, at: datetime) -> Failure | None:
+        """Put a command among the rows to commit, or say why it can't be sent."""
+        step = move.definition.by_name[effect.command.step]
+        is_action = effect.command.kind is Kind.ACTION and not effect.inquiry
+        try:
+            if is_action and step.input_schema is not None:
+                broken = violation(step.input_schema, effect.data)
+                if broken:
+                    return Failure("InputSchema", broken)
+            move.rows.append(outbox_row(move.saga, effect, at))
+        except PayloadError as error:
+            if is_action:
+                return Failure("Unsendable", str(error))
+            raise Quarantined(move.saga.id, f"{effect.key} can't be sent: {error}") from error
+        return None
+
+    async def _commit(self, moves: list[_Move]) -> None:
+        changes = [_change(move) for move in moves if move.recorded]
+        stale: set[str] = set()
+        voided: dict[str, list[str]] = {}
+        if changes:
+            committed = await self._store.commit(
+                changes, lease_token=self._token, lease_until=self._lease_until()
+            )
+            stale, voided = committed.stale, committed.voided
+        for move in moves:
+            if move.saga.id in stale:
+                self._again(move.jobs)
+                continue
+            if move.recorded:
+                self._committed(move.definition, move.loaded, move.decisions, move.rows)
+            for job, outcome in zip(move.jobs, move.outcomes, strict=True):
+                if not job.done.done():
+                    job.done.set_result(outcome)
+        for saga_id, keys in voided.items():
+            self._lane(saga_id).put_now(self._voided(saga_id, keys))
+
+    def _voided(self, saga_id: str, keys: Sequence[str]) -> _Job:
+        event = Voided(self._now(), tuple(parse_key(key) for key in keys))
+        return _Job(saga_id, event, asyncio.get_running_loop().create_future())
+
+    def _again(self, jobs: Sequence[_Job]) -> None:
+        """Somebody else moved these sagas first: load and decide again, before anything newer."""
+        for job in reversed(jobs):
+            job.conflicts += 1
+            if job.conflicts > conflicts_max:
+                _fail(job.done, Quarantined(job.saga_id, f"lost {conflicts_max} compare-and-sets in a row"))
+            else:
+                self._lane(job.saga_id).put_first(job)
+
+    def _committed(
+        self, definition: SagaDefinition, before: Saga, decisions: Sequence[Decision], rows: Sequence[OutboxRow]
+    ) -> None:
+        """After the commit: the commands go out from memory, the timers learn of the next wait, others look on."""
+        after = decisions[-1].saga
+        if rows and not after.paused:
+            self._offer(rows)
+        due = wake_at(after)
+        if due:
+            self._wake(due)
+        for decision in decisions:
+            for effect in decision.effects:
+                if isinstance(effect, Incident):
+                    log.warning(
+                        "Saga %s: %s",
+                        after.id,
+                        effect.message,
+                        extra={"action": f"incident.{effect.kind}", "saga_id": after.id, "step": effect.step},
+                    )
+            for observe in self._observers:
+                observe(definition, before, decision)
+            before = decision.saga
+
+    def _lease_until(self) -> datetime:
+        return self._now() + timedelta(seconds=lease_seconds)
+
+
+class _Lane:
+    """Jobs that wait, oldest first, bounded. `take` returns all that wait, up to a limit."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Any] = deque()
+        self._some = asyncio.Event()
+        self._room = asyncio.Event()
+
+    async def put(self, job: Any) -> None:
+        while len(self._waiting) >= waiting_max:
+            self._room.clear()
+            await self._room.wait()
+        self.put_now(job)
+
+    def put_now(self, job: Any) -> None:
+        job.done.add_done_callback(_read)
+        self._waiting.append(job)
+        self._some.set()
+
+    def put_first(self, job: Any) -> None:
+        self._waiting.appendleft(job)
+        self._some.set()
+
+    async def take(self, limit: int) -> list[Any]:
+        await self._some.wait()
+        taken = [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
+        self._room.set()
+        if not self._waiting:
+            self._some.clear()
+        return taken
+
+
+def _read(done: asyncio.Future[Any]) -> None:
+    """A caller that went away does not make its job's error an unread one."""
+    if not done.cancelled():
+        done.exception()
+
+
+def _fail(done: asyncio.Future[Any], error: Exception) -> None:
+    if not done.done():
+        done.set_exception(error)
+
+
+def _standing(definition: SagaDefinition, saga: Saga) -> dict[str, Any]:
+    """What the list of sagas is filtered by, beside the saga itself."""
+    wait = waiting_on(definition, saga)
+    return {
+        "waiting_on": wait.kind.value if wait else None,
+        "waiting_for": wait.participant if wait else None,
+    }
+
+
+def _change(move: _Move) -> Change:
+    return Change(
+        saga=move.saga,
+        expected_revision=move.loaded.revision,
+        steps=tuple(run for name, run in move.saga.steps.items() if move.loaded.steps.get(name) != run),
+        entries=_entries(move),
+        outbox=tuple(move.rows),
+        void_unsent=any(isinstance(effect, VoidUnsent) for one in move.decisions for effect in one.effects),
+        **_standing(move.definition, move.saga),
+    )
+
+
+def _entries(move: _Move) -> tuple[HistoryEntry, ...]:
+    entries = []
+    for decision in move.decisions:
+        name, facts = dump_event(decision.event)
+        entries.append(HistoryEntry(decision.saga.revision, decision.event.at, name, facts, decision.notes))
+    return tuple(entries)
+
+
+def parse_key(key: str) -> tuple[CommandId, int]:
+    """An outbox key, "step/iteration/kind/epoch/attempt", as a command and its attempt."""
+    step, iteration, kind, epoch, attempt = key.split("/")[:5]
+    return CommandId(step, int(iteration), Kind(kind), int(epoch)), int(attempt)
+
+
+def new_id(at: datetime) -> str:
+    """A UUID of version 7 (RFC 9562 §5.7): its text sorts by time, so lists are newest first by id alone."""
+    milliseconds = int(at.timestamp() * 1000)
+    bits = (milliseconds << 80) | (0x7 << 76) | (secrets.randbits(12) << 64) | (0b10 << 62) | secrets.randbits(62)
+    text = f"{bits:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

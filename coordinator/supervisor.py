@@ -1,0 +1,67 @@
+"""Runs the loops of a process, and treats any of them that ends, for whatever reason, as a failure of the process.
+
+A loop that died silently is the worst that can happen to a coordinator: everything looks well and nothing moves. aiormq,
+for one, ends a pending publish with a CancelledError that nobody asked for, which a plain TaskGroup would overlook.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+
+log = logging.getLogger(__name__)
+
+Loop = Callable[[], Awaitable[None]]
+
+
+class LoopEnded(Exception):
+    """A loop that should run for as long as the process ended by itself."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the loop {name!r} ended; the process can't go on without it")
+        self.name = name
+
+
+class Supervisor:
+    """Runs named loops until `stop`. `failure` is done with LoopEnded when one ended by itself."""
+
+    def __init__(self, loops: Mapping[str, Loop]) -> None:
+        self._loops = loops
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._stopping = False
+        self.failure: asyncio.Future[LoopEnded] = asyncio.get_running_loop().create_future()
+
+    def start(self) -> None:
+        for name, loop in self._loops.items():
+            task = asyncio.ensure_future(loop())
+            task.set_name(name)
+            task.add_done_callback(self._ended)
+            self._tasks[name] = task  # type: ignore[assignment]
+
+    def dead(self) -> list[str]:
+        """The names of the loops that no longer run."""
+        return [name for name, task in self._tasks.items() if task.done()]
+
+    async def stop(self, *, grace_seconds: float = 5.0) -> None:
+        """End every loop, in the order opposite to that in which they were given, each within the grace."""
+        self._stopping = True
+        async with AsyncExitStack() as stack:
+            for task in self._tasks.values():
+                stack.push_async_callback(_end, task, grace_seconds)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if self._stopping:
+            return
+        error = None if task.cancelled() else task.exception()
+        log.critical("The loop %s ended", task.get_name(), exc_info=error, extra={"action": "supervisor.loop_ended"})
+        if not self.failure.done():
+            self.failure.set_result(LoopEnded(task.get_name()))
+
+
+async def _end(task: asyncio.Task[None], grace_seconds: float) -> None:
+    task.cancel()
+    await asyncio.wait([task], timeout=grace_seconds)
+    if not task.done():
+        log.error("The loop %s did not end in %s s", task.get_name(), grace_seconds, extra={"action": "supervisor.slow_stop"})

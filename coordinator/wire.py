@@ -1,0 +1,69 @@
+"""Between the core's words and the wire's: an effect becomes a command in the outbox, a reply becomes an event."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from amends.message import Command, Reply, encode_item
+from coordinator.saga.decision import SendCommand
+from coordinator.saga.event import Answer, CommandId, Effect, Failure, Kind, Replied, Undone
+from coordinator.saga.state import Saga
+from coordinator.store.outbox import OutboxRow
+from coordinator.telemetry import attempt_traceparent
+
+# How long a command may be in transit. Shorter than any inbox remembers (14 days by default), so that one that was lost
+# in a queue can never be taken for new after its row has been forgotten.
+command_lifetime = timedelta(hours=24)
+
+
+def outbox_row(saga: Saga, effect: SendCommand, at: datetime) -> OutboxRow:
+    """The command as it waits to be sent. Raises amends.errors.PayloadError if its data may not travel."""
+    command = Command.model_construct(
+        saga_id=saga.id,
+        saga=saga.definition,
+        step=effect.command.step,
+        iteration=effect.command.iteration,
+        kind=effect.command.kind.value,
+        epoch=effect.command.epoch,
+        attempt=effect.attempt,
+        inquire=bool(effect.inquiry),
+        participant=effect.participant,
+        handler=effect.handler,
+        data=effect.data,
+        result=effect.result,
+        reason=effect.reason[:2000] if effect.reason else None,
+        timeout_seconds=effect.timeout_seconds,
+        issued_at=at,
+        expires_at=at + command_lifetime,
+        traceparent=attempt_traceparent(saga.trace_id, saga.id, effect.key),
+    )
+    return OutboxRow(
+        id=f"{saga.id}/{effect.key}",
+        saga_id=saga.id,
+        definition=saga.definition,
+        participant=effect.participant,
+        kind=effect.command.kind.value,
+        body=encode_item(command),
+        created_at=at,
+    )
+
+
+def replied(reply: Reply, at: datetime) -> Replied:
+    """A participant's reply as an event."""
+    error = reply.error
+    return Replied(
+        at=at,
+        command=CommandId(reply.step, reply.iteration, Kind(reply.kind.value), reply.epoch),
+        attempt=reply.attempt,
+        answer=Answer(reply.answer.value),
+        inquire=reply.inquire,
+        effect=Effect(reply.effect.value) if reply.effect else None,
+        undone=Undone(reply.undone.value) if reply.undone else None,
+        result=reply.result,
+        failure=Failure(error.type, error.message, error.logs) if error else None,
+        recorded_after_compensation=reply.recorded_after_compensation,
+        worker=reply.worker,
+        worker_version=reply.worker_version,
+        duration_seconds=reply.duration_seconds,
+        traceparent=reply.traceparent,
+    )
