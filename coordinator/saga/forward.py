@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from coordinator.errors import UnresolvedReference
-from coordinator.saga.backward import block, close, defer, needs_undo, raise_zombie, turn, undo_on_the_spot
+from coordinator.saga.backward import block, close, defer, raise_zombie, turn, undo_on_the_spot
 from coordinator.saga.definition import Step, StepKind
-from coordinator.saga.draft import Draft, can_undo
+from coordinator.saga.draft import Draft, can_undo, needs_undo
 from coordinator.saga.event import Answer, Effect, Failure, Kind, Replied, Undone
 from coordinator.saga.expression import is_true
 from coordinator.saga.state import (

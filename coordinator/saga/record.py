@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from datetime import datetime
 from enum import Enum
 from functools import cache
@@ -42,7 +42,7 @@ def dump(value: Any) -> Any:
 
 def load(kind: type[T], value: Any) -> T:
     """A JSON value as the dataclass it was dumped from."""
-    return typing.cast(T, _reader(kind)(value))
+    return typing.cast(T, _reader(typing.cast(Hashable, kind))(value))
 
 
 def dump_event(event: events.Event) -> tuple[str, dict[str, Any]]:
