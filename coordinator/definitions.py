@@ -45,7 +45,9 @@ class Definitions:
             definition = read_definition(stored.document, version=stored.version, schema_fault=check_schema)
         except InvalidDefinition as error:
             # It was accepted under older rules. Its sagas can't be moved by this release, and must not be guessed at.
-            fault = Fault("stored", f"{name} version {stored.version} no longer passes: {error}", "upgrade or restore it")
+            fault = Fault(
+                "stored", f"{name} version {stored.version} no longer passes: {error}", "upgrade or restore it"
+            )
             raise InvalidDefinition([fault, *error.faults]) from error
         self._parsed[name, stored.version] = definition
         while len(self._parsed) > kept_max:

@@ -288,9 +288,7 @@ class Engine:
         stale: set[str] = set()
         voided: dict[str, list[str]] = {}
         if changes:
-            committed = await self._store.commit(
-                changes, lease_token=self._token, lease_until=self._lease_until()
-            )
+            committed = await self._store.commit(changes, lease_token=self._token, lease_until=self._lease_until())
             stale, voided = committed.stale, committed.voided
         for move in moves:
             if move.saga.id in stale:

@@ -1,14 +1,14 @@
 """Every error of the coordinator, in one tree. Each says whose fault it is and carries its facts.
 
-    CoordinatorError
-    ├── IllegalMove          a bug here: a status was to be changed in a way the tables don't allow
-    ├── InvalidDefinition    theirs: a definition breaks the rules; carries every fault
-    ├── UnresolvedReference  theirs: a mapping names a value that isn't there, or an expression fails on it
-    │   └── InvalidExpression    theirs: an expression does not parse at all
-    ├── UnknownSaga          theirs: no such saga
-    ├── UnknownDefinition    theirs: no such definition, or no such version of it
-    ├── Quarantined          ours: this one saga can't be decided; it stands still and the others go on
-    └── StoreUnavailable     the database can't be reached now; nothing was changed, or it is unknown; repeat it
+CoordinatorError
+├── IllegalMove          a bug here: a status was to be changed in a way the tables don't allow
+├── InvalidDefinition    theirs: a definition breaks the rules; carries every fault
+├── UnresolvedReference  theirs: a mapping names a value that isn't there, or an expression fails on it
+│   └── InvalidExpression    theirs: an expression does not parse at all
+├── UnknownSaga          theirs: no such saga
+├── UnknownDefinition    theirs: no such definition, or no such version of it
+├── Quarantined          ours: this one saga can't be decided; it stands still and the others go on
+└── StoreUnavailable     the database can't be reached now; nothing was changed, or it is unknown; repeat it
 """
 
 from __future__ import annotations

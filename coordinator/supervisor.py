@@ -64,4 +64,6 @@ async def _end(task: asyncio.Task[None], grace_seconds: float) -> None:
     task.cancel()
     await asyncio.wait([task], timeout=grace_seconds)
     if not task.done():
-        log.error("The loop %s did not end in %s s", task.get_name(), grace_seconds, extra={"action": "supervisor.slow_stop"})
+        log.error(
+            "The loop %s did not end in %s s", task.get_name(), grace_seconds, extra={"action": "supervisor.slow_stop"}
+        )

@@ -1,1 +1,1 @@
-"""The tests, a folder per room. See README.md."""
+"""The tests: one folder per room of the product. README.md says what is where and how to run one."""

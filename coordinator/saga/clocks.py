@@ -1,5 +1,5 @@
-"""What the passing of time does: attempts time out, backoffs end, inquiries are repeated, deadlines fall. And what stops
-time: a pause, a command that has not left the outbox, a participant that nobody runs.
+"""What the passing of time does: attempts time out, backoffs end, inquiries are repeated, deadlines fall. And what
+stops time: a pause, a command that has not left the outbox, a participant that nobody runs.
 """
 
 from __future__ import annotations
@@ -186,4 +186,3 @@ def starts_deadline(draft: Draft) -> None:
     if seconds is not None:
         due = draft.at + timedelta(seconds=seconds)
         draft.change(deadline=Clock(ClockKind.DEADLINE, since=draft.at, due=due))
-

@@ -218,4 +218,3 @@ def backoff_seconds(policy: RetryPolicy, tries: int, seed: str) -> float:
     base = min(policy.cap_seconds, policy.first_seconds * policy.factor ** min(tries - 1, 64))
     spread = int.from_bytes(sha256(seed.encode()).digest()[:4], "big") / 2**31 - 1.0
     return max(0.0, base * (1.0 + policy.jitter * spread))
-

@@ -46,7 +46,9 @@ def waiting_on(definition: SagaDefinition, saga: Saga) -> WaitingOn | None:
     for run in runs:
         if run.status is StepStatus.BLOCKED and run.inquiry is None:
             return _waiting(definition, run, WaitingKind.BLOCKED)
-    running = sorted((run for run in runs if run.clock), key=lambda run: run.clock.since if run.clock else saga.created_at)
+    running = sorted(
+        (run for run in runs if run.clock), key=lambda run: run.clock.since if run.clock else saga.created_at
+    )
     for kind, clocks in (
         (WaitingKind.REPLY, (ClockKind.TIMEOUT, ClockKind.GRACE)),
         (WaitingKind.INQUIRY, (ClockKind.INQUIRY,)),

@@ -217,4 +217,3 @@ def proven_absent(draft: Draft, step: Step) -> None:
     run = draft.run(step.name)
     draft.put(replace(run, unclean=False, inquiry=None, clock=None))
     draft.note(f"{step.name}: proven not to have happened")
-

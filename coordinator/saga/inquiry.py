@@ -27,7 +27,9 @@ def ask_again(draft: Draft, step: Step, run: StepRun, inquiry: Inquiry) -> None:
     if inquiry.purpose is Purpose.PIVOT:
         block(draft, step.name, Kind.ACTION, failure)
         return
-    draft.note(f"{step.name}: {failure.message}; {inquiry.purpose} by {inquiry.by} has no effect, it can only be closed")
+    draft.note(
+        f"{step.name}: {failure.message}; {inquiry.purpose} by {inquiry.by} has no effect, it can only be closed"
+    )
     _drop(draft, run)
 
 

@@ -28,7 +28,9 @@ def dump(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: dump(held) for name, default in _defaults(type(value)) if (held := getattr(value, name)) != default}
+        return {
+            name: dump(held) for name, default in _defaults(type(value)) if (held := getattr(value, name)) != default
+        }
     if isinstance(value, frozenset):
         return sorted(dump(item) for item in value)
     if isinstance(value, tuple | list):

@@ -146,11 +146,11 @@ def _retry(draft: Draft, step: Step, run: StepRun, verb: RetryRequested) -> None
 def _settle(draft: Draft, step: Step, run: StepRun, verb: SettleRequested) -> None:
     settlement = verb.settlement
     if settlement is Settlement.UNDONE and run.blocked is Kind.ACTION and draft.past_pivot:
-        raise RequestRefused(f"{step.name} lies after the pivot and can't be left undone: retry, settle as done, or waive")
+        raise RequestRefused(
+            f"{step.name} lies after the pivot and can't be left undone: retry, settle as done, or waive"
+        )
     draft.note(f"{step.name}: settled as {settlement} by {verb.by}: {verb.reason}")
-    inquiry = Inquiry(
-        Purpose.SETTLE, by=verb.by, reason=verb.reason, settlement=settlement, result=verb.result
-    )
+    inquiry = Inquiry(Purpose.SETTLE, by=verb.by, reason=verb.reason, settlement=settlement, result=verb.result)
     if run.attempt:
         draft.send_inquiry(step.name, inquiry)
     else:
@@ -176,7 +176,9 @@ def _skip(draft: Draft, verb: SkipRequested) -> None:
     if step.kind is StepKind.PIVOT:
         raise RequestRefused("the pivot can't be skipped: the steps after it rely on it")
     if not draft.forward or run.status not in (StepStatus.PENDING, StepStatus.WAITING, StepStatus.BLOCKED):
-        raise RequestRefused(f"step {step.name} is {run.status} and the saga {draft.saga.status}: it can't be skipped now")
+        raise RequestRefused(
+            f"step {step.name} is {run.status} and the saga {draft.saga.status}: it can't be skipped now"
+        )
     if run.unclean or run.blocked is Kind.COMPENSATION:
         raise RequestRefused(f"step {step.name} may have happened: settle it instead")
     if run.inquiry:

@@ -51,7 +51,9 @@ def read(text: str) -> Life:
     """Take a script apart. Paragraphs are separated by blank lines."""
     prose, plan, *rest = [block for block in text.strip().split("\n\n") if block.strip()]
     paragraphs = [block.partition(f"\n{rule}") for block in rest]
-    return Life(prose, plan, tuple(Paragraph(said.strip("\n"), followed.strip("\n")) for said, _, followed in paragraphs))
+    return Life(
+        prose, plan, tuple(Paragraph(said.strip("\n"), followed.strip("\n")) for said, _, followed in paragraphs)
+    )
 
 
 def tell(life: Life) -> Life:
@@ -147,7 +149,9 @@ class Teller:
         yield from self._happen(happens.Published(self.at, CommandId(name, run.iteration), run.attempt))
 
     def do_voided(self, *names: str) -> Iterator[str]:
-        commands = tuple((CommandId(name, self.saga.step(name).iteration), self.saga.step(name).attempt) for name in names)
+        commands = tuple(
+            (CommandId(name, self.saga.step(name).iteration), self.saga.step(name).attempt) for name in names
+        )
         yield from self._happen(happens.Voided(self.at, commands))
 
     def do_unsendable(self, name: str) -> Iterator[str]:
@@ -207,7 +211,8 @@ class Teller:
 
     def _standing(self) -> str:
         left = "".join(
-            f"; left: {left.step} ({left.because}{'' if left.certain else ', perhaps'})" for left in self.saga.effects_left
+            f"; left: {left.step} ({left.because}{'' if left.certain else ', perhaps'})"
+            for left in self.saga.effects_left
         )
         if self.saga.final:
             cause = f" ({self.saga.cause})" if self.saga.cause else ""

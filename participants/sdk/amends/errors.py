@@ -1,13 +1,13 @@
 """Every error of the SDK, in one tree.
 
-    AmendsError
-    ├── Refused            raised by a handler: nothing happened, a retry won't help
-    ├── EffectUnknown      raised by a handler: it failed, and something may have happened
-    ├── PayloadError       a value that may not travel: too deep, too large, not JSON
-    ├── MessageError       a message that cannot be read
-    ├── DefinitionError    a definition the coordinator refused, with every fault found
-    └── BrokerError        the broker cannot be used as configured
-        └── BrokerClosed   the connection ended, or was never open; connect again
+AmendsError
+├── Refused            raised by a handler: nothing happened, a retry won't help
+├── EffectUnknown      raised by a handler: it failed, and something may have happened
+├── PayloadError       a value that may not travel: too deep, too large, not JSON
+├── MessageError       a message that cannot be read
+├── DefinitionError    a definition the coordinator refused, with every fault found
+└── BrokerError        the broker cannot be used as configured
+    └── BrokerClosed   the connection ended, or was never open; connect again
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ class Refused(AmendsError):
 class EffectUnknown(AmendsError):
     """The handler failed and may have left something behind: the step will be compensated."""
 
-    def __init__(self, message: str = "failed, and something may have happened", *, error_type: str = "EffectUnknown") -> None:
+    def __init__(
+        self, message: str = "failed, and something may have happened", *, error_type: str = "EffectUnknown"
+    ) -> None:
         super().__init__(message)
         self.error_type = error_type
 
@@ -53,7 +55,9 @@ class DefinitionError(AmendsError):
     """The coordinator refused a definition. `faults` holds one dict per fault: rule, step, message, hint."""
 
     def __init__(self, faults: list[dict[str, object]]) -> None:
-        super().__init__("; ".join(str(fault.get("message", fault)) for fault in faults) or "the definition was refused")
+        super().__init__(
+            "; ".join(str(fault.get("message", fault)) for fault in faults) or "the definition was refused"
+        )
         self.faults = faults
 
 

@@ -181,7 +181,8 @@ def decode(body: bytes) -> Sequence[Travelling | Unreadable]:
         plural, values = _open(parse(body))
     except (MessageError, PayloadError) as error:
         return [Unreadable(body[:raw_chars_max].decode("utf-8", "backslashreplace"), str(error))]
-    model = {"commands": Command, "replies": Reply, "heartbeats": Heartbeat}[plural]
+    models: dict[str, type[Travelling]] = {"commands": Command, "replies": Reply, "heartbeats": Heartbeat}
+    model = models[plural]
     return [_read(model, value) for value in values]
 
 

@@ -51,7 +51,9 @@ def check_value(value: Any) -> None:
                 _check_text(key, path)
                 waiting.append((inner, f"{path}.{key}" if path else key, depth + 1))
         elif isinstance(item, list | tuple):
-            waiting.extend((inner, f"{path}.{index}" if path else str(index), depth + 1) for index, inner in enumerate(item))
+            waiting.extend(
+                (inner, f"{path}.{index}" if path else str(index), depth + 1) for index, inner in enumerate(item)
+            )
         else:
             _check_scalar(item, path)
 
