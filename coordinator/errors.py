@@ -6,6 +6,7 @@
     ├── UnresolvedReference  theirs: a mapping names a value that isn't there, or an expression fails on it
     │   └── InvalidExpression    theirs: an expression does not parse at all
     ├── UnknownSaga          theirs: no such saga
+    ├── UnsupportedDatabase  theirs: a database URL that can't be used
     └── StoreUnavailable     the database can't be reached now; nothing was changed, or it is unknown; repeat it
 """
 
@@ -62,6 +63,10 @@ class UnknownSaga(CoordinatorError):
     def __init__(self, saga_id: str) -> None:
         super().__init__(f"no saga {saga_id}")
         self.saga_id = saga_id
+
+
+class UnsupportedDatabase(CoordinatorError):
+    """The URL names no database, or one the store does not speak to."""
 
 
 class StoreUnavailable(CoordinatorError):
