@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,8 +27,8 @@ from coordinator.saga.record import dump_event
 from coordinator.saga.state import Saga, wake_at
 from coordinator.saga.transition import decide
 from coordinator.schema import violation
-from coordinator.store.outbox import OutboxRow
-from coordinator.store.sagas import Change, Created, HistoryEntry, KeyReused, NewSaga, Repeated, SagaStore
+from coordinator.store.sagas import SagaStore
+from coordinator.store.values import Change, Created, Creation, HistoryEntry, NewSaga, OutboxRow
 from coordinator.wire import outbox_row
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class _Start:
     new: NewSaga
     decision: Decision
     definition: SagaDefinition
-    done: asyncio.Future[Created | Repeated | KeyReused]
+    done: asyncio.Future[Creation]
 
 
 @dataclass(slots=True)
@@ -123,7 +123,7 @@ class Engine:
         self._lanes = [_Lane() for _ in range(lanes)]
         self._starts = _Lane()
 
-    async def start(self, beginning: Beginning) -> Created | Repeated | KeyReused:
+    async def start(self, beginning: Beginning) -> Creation:
         """Start a saga, durably, once per caller and key. Raises StoreUnavailable."""
         start = self._begin(beginning)
         await self._starts.put(start)
@@ -285,8 +285,8 @@ class Engine:
 
     async def _commit(self, moves: list[_Move]) -> None:
         changes = [_change(move) for move in moves if move.recorded]
-        stale: set[str] = set()
-        voided: dict[str, list[str]] = {}
+        stale: frozenset[str] = frozenset()
+        voided: Mapping[str, Sequence[str]] = {}
         if changes:
             committed = await self._store.commit(changes, lease_token=self._token, lease_until=self._lease_until())
             stale, voided = committed.stale, committed.voided

@@ -6,6 +6,7 @@ CoordinatorError
 ├── UnresolvedReference  theirs: a mapping names a value that isn't there, or an expression fails on it
 │   └── InvalidExpression    theirs: an expression does not parse at all
 ├── UnknownSaga          theirs: no such saga
+├── UnsupportedDatabase  theirs: a database URL that can't be used
 ├── UnknownDefinition    theirs: no such definition, or no such version of it
 ├── Quarantined          ours: this one saga can't be decided; it stands still and the others go on
 └── StoreUnavailable     the database can't be reached now; nothing was changed, or it is unknown; repeat it
@@ -80,6 +81,10 @@ class Quarantined(CoordinatorError):
     def __init__(self, saga_id: str, reason: str) -> None:
         super().__init__(f"saga {saga_id} is quarantined: {reason}")
         self.saga_id = saga_id
+
+
+class UnsupportedDatabase(CoordinatorError):
+    """The URL names no database, or one the store does not speak to."""
 
 
 class StoreUnavailable(CoordinatorError):

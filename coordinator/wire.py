@@ -8,7 +8,7 @@ from amends.message import Command, Reply, encode_item
 from coordinator.saga.decision import SendCommand
 from coordinator.saga.event import Answer, CommandId, Effect, Failure, Kind, Replied, Undone
 from coordinator.saga.state import Saga
-from coordinator.store.outbox import OutboxRow
+from coordinator.store.values import OutboxRow
 from coordinator.telemetry import attempt_traceparent
 
 # How long a command may be in transit. Shorter than any inbox remembers (14 days by default), so that one that was lost
@@ -37,15 +37,7 @@ def outbox_row(saga: Saga, effect: SendCommand, at: datetime) -> OutboxRow:
         expires_at=at + command_lifetime,
         traceparent=attempt_traceparent(saga.trace_id, saga.id, effect.key),
     )
-    return OutboxRow(
-        id=f"{saga.id}/{effect.key}",
-        saga_id=saga.id,
-        definition=saga.definition,
-        participant=effect.participant,
-        kind=effect.command.kind.value,
-        body=encode_item(command),
-        created_at=at,
-    )
+    return OutboxRow.of(saga, effect, body=encode_item(command), created_at=at)
 
 
 def replied(reply: Reply, at: datetime) -> Replied:

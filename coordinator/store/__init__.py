@@ -1,0 +1,16 @@
+"""Where everything is kept: one database, PostgreSQL or SQLite, through one class per concern.
+
+    database        Database.open(url), begin() and reading(), the database's clock, whether the schema is there
+    migration       migrate(url)
+    sagas           SagaStore: create, load, commit, due, unsent, quarantine: the engine's side
+    reader          SagaReader: get, history, list, counts: the side of people
+    outbox          OutboxStore: claim, forget, release, park, ...: the relay's side
+    definitions     DefinitionStore: register, get, list, versions
+    dead_letters    DeadLetterStore: keep, list, get, resolve
+    fleet           FleetStore: workers and their heartbeats, holds
+    values          what goes in and comes out
+    schema          the tables
+    dialect         the differences between the two databases
+
+A method is a transaction, and takes many rows at once wherever there can be many. Time comes in as an argument.
+"""

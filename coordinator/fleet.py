@@ -1,0 +1,69 @@
+"""Who is there and what is paused, as every coordinator sees it: read from the store once a second, asked many times."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
+
+from coordinator.errors import StoreUnavailable
+from coordinator.saga.event import Hold
+from coordinator.store.fleet import FleetStore
+from coordinator.store.values import FleetHold, HoldScope, Worker
+
+log = logging.getLogger(__name__)
+
+refresh_seconds = 1.0
+# A pause that ended longer ago than this no longer moves any clock: none runs that long without being looked at.
+holds_kept = timedelta(days=7)
+
+
+class Fleet:
+    """The live workers and the pauses of definitions, participants and everything."""
+
+    def __init__(self, store: FleetStore, now: Callable[[], datetime]) -> None:
+        self._store, self._now = store, now
+        self._workers: Sequence[Worker] = ()
+        self._holds: Sequence[FleetHold] = ()
+
+    async def refresh(self) -> None:
+        """Read both anew. Raises StoreUnavailable."""
+        at = self._now()
+        self._workers = await self._store.live(at)
+        self._holds = await self._store.holds(ended_since=at - holds_kept)
+
+    async def run(self) -> None:
+        """Refresh until cancelled. While the database is away the last view stands."""
+        while True:
+            try:
+                await self.refresh()
+            except StoreUnavailable as error:
+                log.warning("The fleet can't be read: %s", error, extra={"action": "fleet.store_unavailable"})
+            await asyncio.sleep(refresh_seconds)
+
+    def attended(self, at: datetime) -> frozenset[str]:
+        """The participants that have a live worker."""
+        return frozenset(
+            worker.beat.participant
+            for worker in self._workers
+            if at - worker.last_seen <= timedelta(seconds=3 * worker.beat.interval_seconds)
+        )
+
+    def holds(self, definition: str, participants: Collection[str]) -> tuple[Hold, ...]:
+        """The pauses, present and past, that concern sagas of this definition."""
+        return tuple(
+            Hold(hold.since, hold.until, hold.name if hold.scope is HoldScope.PARTICIPANT else None)
+            for hold in self._holds
+            if hold.scope is HoldScope.ALL
+            or (hold.scope is HoldScope.DEFINITION and hold.name == definition)
+            or (hold.scope is HoldScope.PARTICIPANT and hold.name in participants)
+        )
+
+    @property
+    def all_held(self) -> bool:
+        return any(hold.scope is HoldScope.ALL and hold.until is None for hold in self._holds)
+
+    def held(self, scope: HoldScope) -> frozenset[str]:
+        """The names of the definitions, or of the participants, that are paused now."""
+        return frozenset(hold.name for hold in self._holds if hold.scope is scope and hold.until is None)

@@ -1,0 +1,277 @@
+"""How a saga speaks: what is committed to the outbox is published, and forgotten once the broker has confirmed it.
+
+After a commit the rows come straight from memory, leased to this process. A poll finds what anybody left behind: rows
+whose lease has run out, and rows that could not be published. One participant's trouble is one lane's trouble.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+
+from amends.broker import Address, Broker, Confirm
+from amends.message import frame, items_max, message_bytes_max
+from coordinator.errors import StoreUnavailable
+from coordinator.fleet import Fleet
+from coordinator.store.outbox import OutboxStore
+from coordinator.store.values import HoldScope, OutboxRow
+
+log = logging.getLogger(__name__)
+
+poll_seconds = 1.0
+claim_max = 500
+lane_rows_max = 2_000  # more than this waits in the database, not in memory
+lists_in_flight_max = 64  # of one lane
+list_bytes_max = message_bytes_max // 4
+lease_seconds = 30.0
+backoff_first_seconds = 0.1
+backoff_cap_seconds = 5.0
+late_seconds = 1.0  # a command that waited longer than this in the outbox has its timeout started anew
+forget_max = 1_000
+
+
+class Relay:
+    """Publishes outbox rows. `published_late` is told of commands whose timeout must start at the confirm."""
+
+    def __init__(
+        self,
+        outbox: OutboxStore,
+        broker: Broker,
+        fleet: Fleet,
+        *,
+        now: Callable[[], datetime],
+        token: str,
+        published_late: Callable[[OutboxRow], Awaitable[None]],
+    ) -> None:
+        self._outbox, self._broker, self._fleet = outbox, broker, fleet
+        self._now, self._token, self._published_late = now, token, published_late
+        self._lanes: dict[str, _Lane] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._held: set[str] = set()  # the ids this process has in memory or in flight
+        self._confirmed: deque[OutboxRow] = deque()
+        self._unsent: deque[tuple[OutboxRow, datetime, bool, str]] = deque()
+        self._some = asyncio.Event()
+        self._poll_now = asyncio.Event()
+
+    def offer(self, rows: Sequence[OutboxRow]) -> None:
+        """Publish these, already leased to this process. What finds no room goes back to the database."""
+        for row in rows:
+            if row.id in self._held:
+                continue
+            lane = self._lane(row.participant)
+            if lane is None or len(lane.waiting) >= lane_rows_max or self._is_held(row):
+                self._release(row, self._now(), maybe_sent=False, error="")
+                continue
+            self._held.add(row.id)
+            lane.waiting.append(row)
+            lane.some.set()
+
+    async def run(self) -> None:
+        """Relay until cancelled; then what was not published is handed back at once, for the next process to find."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                for lane in self._lanes.values():
+                    tasks.create_task(self._serve(lane))
+                tasks.create_task(self._poll())
+                tasks.create_task(self._settle())
+        finally:
+            self._tasks = None
+            await self._hand_back()
+
+    @property
+    def in_flight(self) -> frozenset[str]:
+        """The ids of the rows that this process has in memory or with the broker."""
+        return frozenset(self._held)
+
+    # -- lanes -------------------------------------------------------------------------------------------------------
+
+    def _lane(self, participant: str) -> _Lane | None:
+        lane = self._lanes.get(participant)
+        if lane is None and self._tasks is not None:
+            lane = self._lanes[participant] = _Lane(participant)
+            self._tasks.create_task(self._serve(lane))
+        return lane
+
+    async def _serve(self, lane: _Lane) -> None:
+        """Publish a participant's rows, as lists of whatever waits, several lists in flight."""
+        async with asyncio.TaskGroup() as publishing:
+            while True:
+                await lane.some.wait()
+                await lane.window.acquire()
+                rows = lane.next_list()
+                if rows:
+                    publishing.create_task(self._publish(lane, rows))
+                else:
+                    lane.window.release()
+
+    async def _publish(self, lane: _Lane, rows: list[OutboxRow]) -> None:
+        try:
+            confirm = await self._broker.publish(
+                Address("commands", lane.participant), frame("commands", (row.body for row in rows))
+            )
+            await self._outcome(lane, rows, confirm)
+        finally:
+            lane.window.release()
+
+    async def _outcome(self, lane: _Lane, rows: list[OutboxRow], confirm: Confirm) -> None:
+        """What became of a list decides what becomes of its rows. Only a confirm lets them be forgotten."""
+        if confirm is Confirm.CONFIRMED:
+            lane.failures = 0
+            self._confirmed.extend(rows)
+            self._some.set()
+            return
+        if confirm is Confirm.PERMANENT and len(rows) > 1:
+            for row in rows:  # one of them is to blame: find it, and let the others through
+                await self._outcome(
+                    lane,
+                    [row],
+                    await self._broker.publish(Address("commands", lane.participant), frame("commands", [row.body])),
+                )
+            return
+        if confirm is Confirm.PERMANENT:
+            await self._park(rows, "the broker can never accept this message")
+            return
+        lane.failures += 1
+        if confirm is Confirm.UNROUTABLE:
+            await self._broker.declare(lane.participant)
+        seconds = min(backoff_cap_seconds, backoff_first_seconds * 2 ** min(lane.failures, 10))
+        log.warning(
+            "Publishing to %s: %s; again in %.1f s",
+            lane.participant,
+            confirm.value,
+            seconds,
+            extra={"action": "relay.not_confirmed", "participant": lane.participant},
+        )
+        available_at = self._now() + timedelta(seconds=seconds)
+        for row in rows:
+            self._release(row, available_at, maybe_sent=confirm is Confirm.UNKNOWN, error=confirm.value)
+
+    def _is_held(self, row: OutboxRow) -> bool:
+        fleet = self._fleet
+        return (
+            fleet.all_held
+            or row.participant in fleet.held(HoldScope.PARTICIPANT)
+            or row.definition in fleet.held(HoldScope.DEFINITION)
+        )
+
+    # -- the database ------------------------------------------------------------------------------------------------
+
+    def _release(self, row: OutboxRow, available_at: datetime, *, maybe_sent: bool, error: str) -> None:
+        self._unsent.append((row, available_at, maybe_sent, error))
+        self._some.set()
+
+    async def _park(self, rows: Sequence[OutboxRow], reason: str) -> None:
+        for row in rows:
+            log.error("Parked %s: %s", row.id, reason, extra={"action": "relay.parked", "saga_id": row.saga_id})
+        await self._outbox.park([row.id for row in rows], reason)
+        self._held.difference_update(row.id for row in rows)
+
+    async def _poll(self) -> None:
+        """Claim what nobody publishes, until cancelled."""
+        while True:
+            try:
+                more = await self._claim()
+            except StoreUnavailable as error:
+                more = False
+                log.warning("The outbox can't be read: %s", error, extra={"action": "relay.store_unavailable"})
+            if not more:
+                self._poll_now.clear()
+                try:
+                    async with asyncio.timeout(poll_seconds):
+                        await self._poll_now.wait()
+                except TimeoutError:
+                    continue  # the poll's own rhythm
+
+    async def _claim(self) -> bool:
+        """Claim a batch; True when there may be more at once."""
+        room = claim_max - len(self._held)
+        if self._fleet.all_held or room <= 0:
+            return False
+        at = self._now()
+        rows = await self._outbox.claim(
+            self._token,
+            now=at,
+            lease_until=at + timedelta(seconds=lease_seconds),
+            limit=room,
+            held_participants=self._fleet.held(HoldScope.PARTICIPANT),
+            held_definitions=self._fleet.held(HoldScope.DEFINITION),
+        )
+        self.offer(rows)
+        return len(rows) == room
+
+    async def _settle(self) -> None:
+        """Tell the database what became of rows, all that have gathered at a time, until cancelled."""
+        while True:
+            await self._some.wait()
+            try:
+                await self._settle_once()
+            except StoreUnavailable as error:
+                log.warning("The outbox can't be written: %s", error, extra={"action": "relay.store_unavailable"})
+                await asyncio.sleep(1.0)
+
+    async def _settle_once(self) -> None:
+        self._some.clear()
+        while self._confirmed:
+            rows = [self._confirmed[index] for index in range(min(forget_max, len(self._confirmed)))]
+            await self._outbox.forget([row.id for row in rows])
+            for row in rows:
+                self._confirmed.popleft()
+                self._held.discard(row.id)
+            at = self._now()
+            for row in rows:
+                if (at - row.created_at).total_seconds() > late_seconds:
+                    await self._published_late(row)
+        while self._unsent:
+            row, available_at, maybe_sent, error = self._unsent[0]
+            same = [item for item in self._unsent if item[1:] == (available_at, maybe_sent, error)]
+            await self._outbox.release(
+                [item[0].id for item in same],
+                self._token,
+                available_at=available_at,
+                maybe_sent=maybe_sent,
+                error=error,
+            )
+            self._unsent = deque(item for item in self._unsent if item[1:] != (available_at, maybe_sent, error))
+            self._held.difference_update(item[0].id for item in same)
+
+    async def _hand_back(self) -> None:
+        """At the end: forget what was confirmed, and release what never left this process."""
+        at = self._now()
+        for lane in self._lanes.values():
+            for row in lane.waiting:
+                self._release(row, at, maybe_sent=False, error="")
+            lane.waiting.clear()
+        try:
+            async with asyncio.timeout(2.0):
+                await self._settle_once()
+        except (StoreUnavailable, TimeoutError) as error:
+            # Their lease will run out, and another process takes them over.
+            log.warning("Not handed back: %s", error, extra={"action": "relay.not_handed_back"})
+
+
+class _Lane:
+    """One participant's rows that wait to be published, and the window of lists in flight."""
+
+    def __init__(self, participant: str) -> None:
+        self.participant = participant
+        self.waiting: deque[OutboxRow] = deque()
+        self.some = asyncio.Event()
+        self.window = asyncio.Semaphore(lists_in_flight_max)
+        self.failures = 0
+
+    def next_list(self) -> list[OutboxRow]:
+        """What waits, up to the bounds of a message in items and bytes; at least one."""
+        rows: list[OutboxRow] = []
+        size = 0
+        while self.waiting and len(rows) < items_max:
+            size += len(self.waiting[0].body)
+            if rows and size > list_bytes_max:
+                break
+            rows.append(self.waiting.popleft())
+        if not self.waiting:
+            self.some.clear()
+        return rows

@@ -1,0 +1,120 @@
+"""How a saga hears: replies become events, heartbeats become the fleet, and what nobody can read becomes a dead letter.
+
+A message is acknowledged only when everything in it has been committed. One that comes again is recognised by the core.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from amends.broker import Broker, Consumer, Delivery
+from amends.errors import BrokerError
+from amends.message import Heartbeat, Reply, Unreadable, decode, encode_item
+from coordinator.dead_letters import DeadLetters
+from coordinator.engine import Engine
+from coordinator.errors import Quarantined, StoreUnavailable, UnknownSaga
+from coordinator.store.fleet import FleetStore
+from coordinator.store.values import Beat
+from coordinator.wire import replied
+
+log = logging.getLogger(__name__)
+
+prefetch = 200  # messages, each a list of up to 32 replies
+take_max = 64
+resubscribe_seconds = 0.5
+
+
+class Replies:
+    """Consumes the coordinators' reply queue until cancelled."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        engine: Engine,
+        fleet: FleetStore,
+        dead_letters: DeadLetters,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._broker, self._engine, self._fleet = broker, engine, fleet
+        self._dead_letters, self._now = dead_letters, now
+
+    async def run(self) -> None:
+        while True:
+            try:
+                consumer = await self._broker.subscribe("replies", None, prefetch=prefetch)
+                try:
+                    await self._consume(consumer)
+                finally:
+                    await consumer.close()
+            except BrokerError as error:
+                log.warning("Replies can't be heard: %s", error, extra={"action": "replies.broker_unavailable"})
+                await asyncio.sleep(resubscribe_seconds)
+
+    async def _consume(self, consumer: Consumer) -> None:
+        """Handle what comes, several batches at a time, so that the engine always has a full one to work on."""
+        working: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                deliveries = await consumer.take(take_max)
+                task = asyncio.ensure_future(self._handle(consumer, deliveries))
+                working.add(task)
+                task.add_done_callback(working.discard)
+                for done in [task for task in working if task.done()]:
+                    done.result()
+        finally:
+            for task in working:
+                task.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
+
+    async def _handle(self, consumer: Consumer, deliveries: Sequence[Delivery]) -> None:
+        """Settle every item of these messages, then acknowledge them. What the database can't take now is repeated."""
+        while True:
+            try:
+                await self._settle([(delivery, item) for delivery in deliveries for item in decode(delivery.body)])
+                break
+            except StoreUnavailable as error:
+                log.warning("Replies wait: %s", error, extra={"action": "replies.store_unavailable"})
+                await asyncio.sleep(1.0)
+        await consumer.acknowledge(deliveries)
+
+    async def _settle(self, items: Sequence[tuple[Delivery, object]]) -> None:
+        heartbeats = [item for _, item in items if isinstance(item, Heartbeat)]
+        if heartbeats:
+            await self._fleet.beat([_beat(heartbeat) for heartbeat in heartbeats], self._now())
+        await asyncio.gather(*(self._settle_one(delivery, item) for delivery, item in items))
+
+    async def _settle_one(self, delivery: Delivery, item: object) -> None:
+        match item:
+            case Heartbeat():
+                return
+            case Reply():
+                await self._reply(item)
+            case Unreadable():
+                await self._dead_letters.keep_unreadable(delivery.address, item)
+            case _:
+                unread = Unreadable(encode_item(item), "a command on the reply queue")  # type: ignore[arg-type]
+                await self._dead_letters.keep_unreadable(delivery.address, unread)
+
+    async def _reply(self, reply: Reply) -> None:
+        try:
+            await self._engine.handle(reply.saga_id, replied(reply, self._now()))
+        except UnknownSaga:
+            await self._dead_letters.keep_reply(reply, "unknown saga: never started here, or already purged")
+        except Quarantined as error:
+            await self._dead_letters.keep_reply(reply, str(error))
+
+
+def _beat(heartbeat: Heartbeat) -> Beat:
+    return Beat(
+        participant=heartbeat.participant,
+        worker=heartbeat.worker,
+        version=heartbeat.worker_version,
+        actions=heartbeat.actions,
+        compensations=heartbeat.compensations,
+        interval_seconds=heartbeat.interval_seconds,
+        in_flight=heartbeat.in_flight,
+        stopping=heartbeat.stopping,
+    )

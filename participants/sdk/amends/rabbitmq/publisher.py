@@ -1,0 +1,101 @@
+"""Publishing to RabbitMQ: the one place that decides what became of a message."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+from uuid import uuid4
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.exceptions import DeliveryError
+from aiormq.abc import DeliveredMessage
+
+from amends.broker import Confirm
+from amends.rabbitmq import topology
+from amends.rabbitmq.link import Link, deadline, failures
+
+log = logging.getLogger(__name__)
+
+publish_seconds_max = 5.0
+misses_max = 3  # so many publishes without any answer meanwhile, and the connection is replaced
+
+
+def message_of(body: bytes, headers: dict[str, Any] | None = None, *, transient: bool = False) -> aio_pika.Message:
+    # The library finds a returned message by its id alone: two in flight with one id get each other's answers.
+    mode = aio_pika.DeliveryMode.NOT_PERSISTENT if transient else aio_pika.DeliveryMode.PERSISTENT
+    return aio_pika.Message(
+        body, headers=headers, message_id=uuid4().hex, delivery_mode=mode, content_type="application/json"
+    )
+
+
+class Publisher:
+    """One channel to publish on. It opens itself when it is needed and was closed."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._connection: AbstractConnection | None = None
+        self._channel: AbstractChannel | None = None
+        self._exchanges: dict[str, AbstractExchange] = {}
+        self._opening = asyncio.Lock()
+        self._misses = 0
+        self._answered_at = 0.0
+
+    async def publish(self, exchange: str, key: str, message: aio_pika.Message) -> Confirm:
+        """Publish, and say what became of it. Never raises but for a cancellation that was asked for.
+
+        The message was checked beforehand: an error here says nothing about it, it may be a neighbour's, for the
+        broker closes the channel on one bad publish and fails all that are in flight on it.
+        """
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        sent = False
+        try:
+            async with deadline(publish_seconds_max):
+                exchanges = await self._open()
+                if exchanges is None or await self._link.blocked():
+                    return Confirm.UNSENT
+                sent = True
+                result = await exchanges[exchange].publish(message, key, mandatory=True)
+            confirm = Confirm.UNROUTABLE if isinstance(result, DeliveredMessage) else Confirm.CONFIRMED
+        except DeliveryError:
+            confirm = Confirm.NACKED
+        except failures as error:
+            if isinstance(error, TimeoutError):
+                await self._missed(started)
+            log.info("No answer to a publish to %s: %r", key, error, extra={"action": "broker.unanswered"})
+            return Confirm.UNKNOWN if sent else Confirm.UNSENT
+        self._misses = 0
+        self._answered_at = loop.time()
+        return confirm
+
+    async def _missed(self, started: float) -> None:
+        """Count a publish without an answer, unless others were answered meanwhile or the broker asked us to wait."""
+        if self._answered_at > started or await self._link.blocked():
+            return
+        self._misses += 1
+        if self._misses >= misses_max and self._link.connection is self._connection:
+            self._misses = 0
+            self._link.drop()
+
+    async def _open(self) -> dict[str, AbstractExchange] | None:
+        """The exchanges of an open channel, or None while there is no connection."""
+        connection = self._link.connection
+        if connection is None:
+            return None
+        if not self._is_open(connection):
+            async with self._opening:
+                if not self._is_open(connection):
+                    if self._connection is connection:  # the broker closed the channel: an exchange may be gone
+                        await self._link.prepare(connection)
+                    self._connection = connection
+                    self._channel = await connection.channel(on_return_raises=False)
+                    self._exchanges = {
+                        exchange.name: await self._channel.get_exchange(exchange.name, ensure=False)
+                        for exchange in topology.exchanges
+                    }
+        return self._exchanges
+
+    def _is_open(self, connection: AbstractConnection) -> bool:
+        return self._connection is connection and self._channel is not None and not self._channel.is_closed

@@ -1,0 +1,96 @@
+"""Which exchanges and queues Amends has on RabbitMQ: data, declared by `amends.rabbitmq`.
+
+    amends.commands ──<participant>──> amends.commands.<participant>     one quorum queue per participant
+           └─ alternate: amends.unroutable ──*.*.#──> amends.unroutable
+    amends.replies ──reply.#──> amends.replies                           one quorum queue for all coordinators
+           └──────heartbeat.#──> amends.heartbeats                       forgotten after seconds, never in a backlog
+    amends.dead ──> amends.dead                                          what nobody could process
+
+Two wishes contradict each other here: a sender wants to be told that a queue is missing (`mandatory`), and a message
+that has nowhere to go should be kept and seen (an alternate exchange). RabbitMQ takes a message that an alternate
+exchange has found a queue for as routed, and confirms it. So the alternate exchange takes only keys of two words or
+more, which no command of Amends has: they are misdirected, from somebody who may not have asked for `mandatory`, and
+are kept. A command for a participant without a queue (a key of one word) falls through and is returned to its sender.
+
+A changed argument of a queue that exists is refused by RabbitMQ: limits are lowered by a policy, which it applies on
+top of these arguments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from amends.broker import returns_max
+
+commands = "amends.commands"
+replies = "amends.replies"
+heartbeats = "amends.heartbeats"
+dead = "amends.dead"
+unroutable = "amends.unroutable"
+
+queue_messages_max = 1_000_000
+queue_bytes_max = 8 * 1024**3
+heartbeats_max = 10_000
+heartbeat_milliseconds_max = 30_000
+
+Argument = str | int
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A durable exchange."""
+
+    name: str
+    type: Literal["topic", "fanout"]
+    arguments: dict[str, Argument] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A durable queue and its one binding."""
+
+    name: str
+    exchange: str
+    key: str
+    arguments: dict[str, Argument]
+
+
+# A full queue says no to the sender instead of dropping its oldest message.
+_bounded: dict[str, Argument] = {
+    "x-queue-type": "quorum",
+    "x-max-length": queue_messages_max,
+    "x-max-length-bytes": queue_bytes_max,
+    "x-overflow": "reject-publish",
+}
+# `at-least-once` keeps a message in its queue until the dead letters have it; it needs `reject-publish`.
+_with_dead_letters: dict[str, Argument] = _bounded | {
+    "x-delivery-limit": returns_max,
+    "x-dead-letter-exchange": dead,
+    "x-dead-letter-strategy": "at-least-once",
+}
+# A dead letter has nowhere else to go, and RabbitMQ 4 drops after 20 returns what has no limit of its own.
+_last_stop: dict[str, Argument] = _bounded | {"x-delivery-limit": 1_000_000_000}
+_fleeting: dict[str, Argument] = {
+    "x-queue-type": "classic",
+    "x-max-length": heartbeats_max,
+    "x-message-ttl": heartbeat_milliseconds_max,
+}
+
+exchanges = (
+    Exchange(unroutable, "topic"),
+    Exchange(commands, "topic", {"alternate-exchange": unroutable}),
+    Exchange(replies, "topic"),
+    Exchange(dead, "fanout"),
+)
+queues = (
+    Queue(dead, dead, "", _last_stop),
+    Queue(unroutable, unroutable, "*.*.#", _last_stop),
+    Queue(replies, replies, "reply.#", _with_dead_letters),
+    Queue(heartbeats, replies, "heartbeat.#", _fleeting),
+)
+
+
+def command_queue(participant: str) -> Queue:
+    """The queue that keeps a participant's commands. The name was checked."""
+    return Queue(f"{commands}.{participant}", commands, participant, _with_dead_letters)
