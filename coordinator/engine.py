@@ -10,10 +10,10 @@ import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from amends.errors import PayloadError
 from coordinator.definitions import Definitions
@@ -99,11 +99,19 @@ class _Move:
         return self.saga.revision != self.loaded.revision
 
 
+class Outgoing(Protocol):
+    """Who publishes what was committed."""
+
+    def offer(self, rows: Sequence[OutboxRow], *, paused: bool = False) -> None: ...
+
+    def in_flight(self, row_id: str) -> bool: ...
+
+
 Observer = Callable[[SagaDefinition, Saga, Decision], None]
 
 
 class Engine:
-    """Decides and commits. What is to be sent is handed to `offer` after the commit; the rows are the durable truth."""
+    """Decides and commits. What is to be sent is handed to `outgoing` after the commit; the rows are the durable truth."""
 
     def __init__(
         self,
@@ -113,13 +121,13 @@ class Engine:
         *,
         now: Callable[[], datetime],
         token: str,
-        offer: Callable[[Sequence[OutboxRow]], None],
-        wake: Callable[[datetime], None] = lambda due: None,
+        outgoing: Outgoing,
+        wake: Callable[[datetime], None],
         observers: Sequence[Observer] = (),
         lanes: int = 1,
     ) -> None:
         self._store, self._definitions, self._fleet = store, definitions, fleet
-        self._now, self._token, self._offer, self._wake, self._observers = now, token, offer, wake, observers
+        self._now, self._token, self._outgoing, self._wake, self._observers = now, token, outgoing, wake, observers
         self._lanes = [_Lane() for _ in range(lanes)]
         self._starts = _Lane()
 
@@ -228,7 +236,7 @@ class Engine:
                     definition = await self._definitions.get(saga.definition, saga.version)
                     move = moves[saga.id] = _Move(definition, saga, saga)
                 move.jobs.append(job)
-                self._decide(move, self._fact(job.event, move, frozenset(unsent.get(saga.id, ()))))
+                self._decide(move, self._fact(job.event, move, unsent.get(saga.id, frozenset())))
             except StoreUnavailable:
                 raise
             except Exception as error:
@@ -239,10 +247,12 @@ class Engine:
                     _fail(failed.done, Quarantined(saga.id, str(error)))
         await self._commit(list(moves.values()))
 
-    def _fact(self, event: Event | Wake, move: _Move, unsent: frozenset[str]) -> Event:
+    def _fact(self, event: Event | Wake, move: _Move, stored: Collection[str]) -> Event:
         """The event with the facts that only the engine knows."""
         if isinstance(event, Wake):
             at = self._now()
+            # In process a command is confirmed only when it was carried out; the broker has it all the same.
+            unsent = frozenset(key for key in stored if not self._outgoing.in_flight(f"{move.saga.id}/{key}"))
             participants = frozenset(step.participant for step in move.definition.steps)
             holds = self._fleet.holds(move.definition.name, participants)
             return Woke(at, unsent, participants - self._fleet.attended(at), holds)
@@ -320,8 +330,8 @@ class Engine:
     ) -> None:
         """After the commit: the commands go out from memory, the timers learn of the next wait, others look on."""
         after = decisions[-1].saga
-        if rows and not after.paused:
-            self._offer(rows)
+        if rows:
+            self._outgoing.offer(rows, paused=after.paused is not None)
         due = wake_at(after)
         if due:
             self._wake(due)

@@ -8,6 +8,8 @@ CoordinatorError
 ├── UnknownSaga          theirs: no such saga
 ├── UnsupportedDatabase  theirs: a database URL that can't be used
 ├── UnknownDefinition    theirs: no such definition, or no such version of it
+├── UnknownDeadLetter    theirs: no such dead letter
+├── RedriveRefused       theirs: a dead letter that can't be sent again or discarded now
 ├── Quarantined          ours: this one saga can't be decided; it stands still and the others go on
 └── StoreUnavailable     the database can't be reached now; nothing was changed, or it is unknown; repeat it
 """
@@ -73,6 +75,22 @@ class UnknownDefinition(CoordinatorError):
     def __init__(self, name: str, version: int | None = None) -> None:
         super().__init__(f"no definition {name!r}" + (f" version {version}" if version is not None else ""))
         self.name, self.version = name, version
+
+
+class UnknownDeadLetter(CoordinatorError):
+    """There is no dead letter of this id."""
+
+    def __init__(self, letter_id: str) -> None:
+        super().__init__(f"no dead letter {letter_id}")
+        self.letter_id = letter_id
+
+
+class RedriveRefused(CoordinatorError):
+    """A dead letter cannot be sent again, or discarded, as things stand."""
+
+    def __init__(self, letter_id: str, reason: str) -> None:
+        super().__init__(f"dead letter {letter_id}: {reason}")
+        self.letter_id, self.reason = letter_id, reason
 
 
 class Quarantined(CoordinatorError):

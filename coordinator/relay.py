@@ -50,19 +50,21 @@ class Relay:
         self._now, self._token, self._published_late = now, token, published_late
         self._lanes: dict[str, _Lane] = {}
         self._tasks: asyncio.TaskGroup | None = None
-        self._held: set[str] = set()  # the ids this process has in memory or in flight
+        self._held: set[str] = set()  # the ids this process has in memory or with the broker
+        self._out: set[str] = set()  # of these, the ids that the broker has been given
         self._confirmed: deque[OutboxRow] = deque()
         self._unsent: deque[tuple[OutboxRow, datetime, bool, str]] = deque()
         self._some = asyncio.Event()
         self._poll_now = asyncio.Event()
 
-    def offer(self, rows: Sequence[OutboxRow]) -> None:
-        """Publish these, already leased to this process. What finds no room goes back to the database."""
+    def offer(self, rows: Sequence[OutboxRow], *, paused: bool = False) -> None:
+        """Publish these, already leased to this process. What may not go now, or finds no room, goes back to the
+        database, from where a poll takes it when it may."""
         for row in rows:
             if row.id in self._held:
                 continue
             lane = self._lane(row.participant)
-            if lane is None or len(lane.waiting) >= lane_rows_max or self._is_held(row):
+            if paused or lane is None or lane.full or not self._broker.connected or self._is_held(row):
                 self._release(row, self._now(), maybe_sent=False, error="")
                 continue
             self._held.add(row.id)
@@ -82,10 +84,9 @@ class Relay:
             self._tasks = None
             await self._hand_back()
 
-    @property
-    def in_flight(self) -> frozenset[str]:
-        """The ids of the rows that this process has in memory or with the broker."""
-        return frozenset(self._held)
+    def in_flight(self, row_id: str) -> bool:
+        """Whether the broker has been given this row, though it has not confirmed it yet."""
+        return row_id in self._out
 
     # -- lanes -------------------------------------------------------------------------------------------------------
 
@@ -109,12 +110,15 @@ class Relay:
                     lane.window.release()
 
     async def _publish(self, lane: _Lane, rows: list[OutboxRow]) -> None:
+        ids = {row.id for row in rows}
+        self._out |= ids
         try:
             confirm = await self._broker.publish(
                 Address("commands", lane.participant), frame("commands", (row.body for row in rows))
             )
             await self._outcome(lane, rows, confirm)
         finally:
+            self._out -= ids
             lane.window.release()
 
     async def _outcome(self, lane: _Lane, rows: list[OutboxRow], confirm: Confirm) -> None:
@@ -134,6 +138,10 @@ class Relay:
             return
         if confirm is Confirm.PERMANENT:
             await self._park(rows, "the broker can never accept this message")
+            return
+        if confirm is Confirm.UNSENT:  # the broker is away, which costs no attempt; nothing is claimed until it is back
+            for row in rows:
+                self._release(row, self._now(), maybe_sent=False, error=confirm.value)
             return
         lane.failures += 1
         if confirm is Confirm.UNROUTABLE:
@@ -188,20 +196,20 @@ class Relay:
 
     async def _claim(self) -> bool:
         """Claim a batch; True when there may be more at once."""
-        room = claim_max - len(self._held)
-        if self._fleet.all_held or room <= 0:
+        if self._fleet.all_held or not self._broker.connected:
             return False
+        full = {lane.participant for lane in self._lanes.values() if lane.full}
         at = self._now()
         rows = await self._outbox.claim(
             self._token,
             now=at,
             lease_until=at + timedelta(seconds=lease_seconds),
-            limit=room,
-            held_participants=self._fleet.held(HoldScope.PARTICIPANT),
+            limit=claim_max,
+            held_participants=self._fleet.held(HoldScope.PARTICIPANT) | full,
             held_definitions=self._fleet.held(HoldScope.DEFINITION),
         )
         self.offer(rows)
-        return len(rows) == room
+        return len(rows) == claim_max
 
     async def _settle(self) -> None:
         """Tell the database what became of rows, all that have gathered at a time, until cancelled."""
@@ -262,6 +270,10 @@ class _Lane:
         self.some = asyncio.Event()
         self.window = asyncio.Semaphore(lists_in_flight_max)
         self.failures = 0
+
+    @property
+    def full(self) -> bool:
+        return len(self.waiting) >= lane_rows_max
 
     def next_list(self) -> list[OutboxRow]:
         """What waits, up to the bounds of a message in items and bytes; at least one."""

@@ -1,0 +1,29 @@
+"""The settings: one prefix, `AMENDS_`, one page. Read by `app` and `cli` only."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. The defaults are the embedded mode: one process, one file, loopback only."""
+
+    model_config = SettingsConfigDict(env_prefix="AMENDS_", extra="ignore")
+
+    database_url: str = Field("sqlite:///.amends/amends.db", description="postgresql://… or sqlite:///file")
+    broker_url: str = Field("local:", description="amqp://…, or local: for the broker in this process")
+    host: str = Field("127.0.0.1", description="the address to listen on")
+    port: int = Field(8274, ge=0, le=65535, description="the port to listen on; 0: any that is free")
+    public_url: str | None = Field(None, description="where others reach this API, if not at host and port")
+    log_format: str = Field("text", pattern="^(text|json)$", description="how log lines are written")
+    log_level: str = Field("INFO", description="the least level that is logged")
+    engine_lanes: int = Field(2, ge=1, le=16, description="transactions of the engine at a time (SQLite: always 1)")
+    migrate: bool = Field(True, description="bring the database's schema up to date at the start")
+    otlp_endpoint: str | None = Field(
+        None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT", description="where spans go; none: nowhere"
+    )
+
+    @property
+    def embedded_broker(self) -> bool:
+        return self.broker_url.startswith("local")
