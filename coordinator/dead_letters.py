@@ -74,7 +74,9 @@ class DeadLetters:
         if isinstance(item, Command):
             if not await self._is_awaited(item):
                 raise RedriveRefused(letter_id, "its command is no longer awaited; discard it")
-            confirm = await self._broker.publish(Address("commands", item.participant), frame("commands", [letter.body]))
+            confirm = await self._broker.publish(
+                Address("commands", item.participant), frame("commands", [letter.body])
+            )
             if confirm.value not in ("confirmed", "unknown"):
                 raise RedriveRefused(letter_id, f"the broker answered {confirm.value}; try again")
         elif isinstance(item, Reply):
@@ -107,7 +109,9 @@ class DeadLetters:
             return False
         run = saga.step(command.step)
         waits = run.status in (StepStatus.DISPATCHED, StepStatus.COMPENSATING) or run.inquiry is not None
-        return waits and current_key(run).startswith(f"{command.step}/{command.iteration}/{command.kind}/{command.epoch}/")
+        return waits and current_key(run).startswith(
+            f"{command.step}/{command.iteration}/{command.kind}/{command.epoch}/"
+        )
 
     async def _keep_all(self, deliveries: Sequence[Delivery]) -> None:
         """Keep what the broker could not deliver: every item by itself, so that each can be redriven by itself."""

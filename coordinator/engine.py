@@ -21,7 +21,7 @@ from coordinator.errors import Quarantined, StoreUnavailable, UnknownSaga
 from coordinator.fleet import Fleet
 from coordinator.saga.decision import Decision, Incident, SendCommand, VoidUnsent
 from coordinator.saga.definition import SagaDefinition
-from coordinator.saga.event import CommandId, Event, Failure, Kind, Replied, Started, Unsendable, Voided, Woke
+from coordinator.saga.event import Event, Failure, Kind, Replied, Started, Unsendable, Voided, Woke
 from coordinator.saga.explain import waiting_on
 from coordinator.saga.record import dump_event
 from coordinator.saga.state import Saga, wake_at
@@ -29,7 +29,7 @@ from coordinator.saga.transition import decide
 from coordinator.schema import violation
 from coordinator.store.sagas import SagaStore
 from coordinator.store.values import Change, Created, Creation, HistoryEntry, NewSaga, OutboxRow
-from coordinator.wire import outbox_row
+from coordinator.wire import outbox_row, parse_key
 
 log = logging.getLogger(__name__)
 
@@ -142,6 +142,10 @@ class Engine:
         job = _Job(saga_id, event, asyncio.get_running_loop().create_future())
         await self._lane(saga_id).put(job)
         return await job.done
+
+    def tell(self, saga_id: str, event: Event) -> None:
+        """As `handle`, for who does not wait for what comes of it."""
+        self._lane(saga_id).put_now(_Job(saga_id, event, asyncio.get_running_loop().create_future()))
 
     async def run(self) -> None:
         """Move sagas until cancelled. A batch that is being committed is let finish."""
@@ -310,11 +314,7 @@ class Engine:
                 if not job.done.done():
                     job.done.set_result(outcome)
         for saga_id, keys in voided.items():
-            self._lane(saga_id).put_now(self._voided(saga_id, keys))
-
-    def _voided(self, saga_id: str, keys: Sequence[str]) -> _Job:
-        event = Voided(self._now(), tuple(parse_key(key) for key in keys))
-        return _Job(saga_id, event, asyncio.get_running_loop().create_future())
+            self.tell(saga_id, Voided(self._now(), tuple(parse_key(key) for key in keys)))
 
     def _again(self, jobs: Sequence[_Job]) -> None:
         """Somebody else moved these sagas first: load and decide again, before anything newer."""
@@ -422,12 +422,6 @@ def _entries(move: _Move) -> tuple[HistoryEntry, ...]:
         name, facts = dump_event(decision.event)
         entries.append(HistoryEntry(decision.saga.revision, decision.event.at, name, facts, decision.notes))
     return tuple(entries)
-
-
-def parse_key(key: str) -> tuple[CommandId, int]:
-    """An outbox key, "step/iteration/kind/epoch/attempt", as a command and its attempt."""
-    step, iteration, kind, epoch, attempt = key.split("/")[:5]
-    return CommandId(step, int(iteration), Kind(kind), int(epoch)), int(attempt)
 
 
 def new_id(at: datetime) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from amends.broker import Address, Broker, Confirm
@@ -44,7 +44,7 @@ class Relay:
         *,
         now: Callable[[], datetime],
         token: str,
-        published_late: Callable[[OutboxRow], Awaitable[None]],
+        published_late: Callable[[OutboxRow], None],
     ) -> None:
         self._outbox, self._broker, self._fleet = outbox, broker, fleet
         self._now, self._token, self._published_late = now, token, published_late
@@ -232,7 +232,7 @@ class Relay:
             at = self._now()
             for row in rows:
                 if (at - row.created_at).total_seconds() > late_seconds:
-                    await self._published_late(row)
+                    self._published_late(row)
         while self._unsent:
             row, available_at, maybe_sent, error = self._unsent[0]
             same = [item for item in self._unsent if item[1:] == (available_at, maybe_sent, error)]

@@ -59,3 +59,9 @@ def replied(reply: Reply, at: datetime) -> Replied:
         duration_seconds=reply.duration_seconds,
         traceparent=reply.traceparent,
     )
+
+
+def parse_key(key: str) -> tuple[CommandId, int]:
+    """An outbox key, "step/iteration/kind/epoch/attempt", as a command and its attempt."""
+    step, iteration, kind, epoch, attempt = key.split("/")[:5]
+    return CommandId(step, int(iteration), Kind(kind), int(epoch)), int(attempt)

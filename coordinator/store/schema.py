@@ -156,9 +156,7 @@ dead_letters = sa.Table(
     sa.Column("resolved_by", sa.Text),
     sa.Column("resolved_why", sa.Text),
     _one_of("status", DeadLetterStatus),
-    sa.CheckConstraint(
-        f"(resolved_at IS NULL) = (status = '{DeadLetterStatus.OPEN}')", name="resolved_is_not_open"
-    ),
+    sa.CheckConstraint(f"(resolved_at IS NULL) = (status = '{DeadLetterStatus.OPEN}')", name="resolved_is_not_open"),
     sa.Index("dead_letters_by_time", "at", "id"),
     sa.Index("dead_letters_by_status", "status", "at", "id"),
     partial_index("dead_letters_by_saga", "saga_id", "at", where="saga_id IS NOT NULL"),

@@ -1,0 +1,181 @@
+"""The composition: which parts a coordinator has, in which order they begin, and in which they end. Boring on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from amends.broker import Broker
+from amends.local import LocalBroker
+from coordinator.config import Settings
+from coordinator.dead_letters import DeadLetters
+from coordinator.definitions import Definitions
+from coordinator.engine import Engine, Observer
+from coordinator.errors import StoreUnavailable
+from coordinator.fleet import Fleet
+from coordinator.relay import Relay
+from coordinator.replies import Replies
+from coordinator.saga.event import Published
+from coordinator.store.database import Database, DatabaseClock
+from coordinator.store.dead_letters import DeadLetterStore
+from coordinator.store.definitions import DefinitionStore
+from coordinator.store.fleet import FleetStore
+from coordinator.store.migration import migrate
+from coordinator.store.outbox import OutboxStore
+from coordinator.store.reader import SagaReader
+from coordinator.store.sagas import SagaStore
+from coordinator.store.values import OutboxRow
+from coordinator.supervisor import Supervisor
+from coordinator.timers import Timers
+from coordinator.wire import parse_key
+
+log = logging.getLogger(__name__)
+
+clock_sync_seconds = 10.0
+
+
+@dataclass(slots=True)
+class Stores:
+    """One store per concern, over one database."""
+
+    sagas: SagaStore
+    reader: SagaReader
+    outbox: OutboxStore
+    definitions: DefinitionStore
+    dead_letters: DeadLetterStore
+    fleet: FleetStore
+
+    @classmethod
+    def over(cls, database: Database) -> Stores:
+        return cls(
+            SagaStore(database),
+            SagaReader(database),
+            OutboxStore(database),
+            DefinitionStore(database),
+            DeadLetterStore(database),
+            FleetStore(database),
+        )
+
+
+@dataclass
+class App:
+    """A running coordinator without its web face."""
+
+    settings: Settings
+    database: Database
+    clock: DatabaseClock
+    broker: Broker
+    stores: Stores
+    definitions: Definitions
+    fleet: Fleet
+    engine: Engine
+    relay: Relay
+    timers: Timers
+    dead_letters: DeadLetters
+    replies: Replies
+    supervisor: Supervisor = field(init=False)
+
+    async def start(self) -> None:
+        """Begin to move sagas. What another process left behind is found by polls."""
+        self.supervisor = Supervisor(
+            {
+                "clock": self._keep_time,
+                "fleet": self.fleet.run,
+                "relay": self.relay.run,
+                "engine": self.engine.run,
+                "dead letters": self.dead_letters.run,
+                "timers": self.timers.run,
+                "replies": self.replies.run,
+            }
+        )
+        self.supervisor.start()
+
+    async def stop(self) -> None:
+        """End in bounded time: stop hearing and waking, finish what is being committed, hand back what is unsent."""
+        await self.supervisor.stop()
+        async with asyncio.timeout(2.0):
+            await self.broker.close()
+        async with asyncio.timeout(3.0):
+            await self.database.close()
+
+    async def _keep_time(self) -> None:
+        while True:
+            await asyncio.sleep(clock_sync_seconds)
+            try:
+                await self.clock.sync()
+            except StoreUnavailable as error:
+                log.warning("The database's clock can't be asked: %s", error, extra={"action": "clock.unavailable"})
+
+
+async def build(settings: Settings, *, observers: Sequence[Observer] = (), broker: Broker | None = None) -> App:
+    """Put a coordinator together: open the database (and bring it up to date), connect the broker, join the parts.
+
+    A `broker` given is used as it is: the demo shares one in process with its participants, tests lose messages on it.
+    """
+    database_url = _prepared(settings.database_url)
+    if settings.migrate:
+        await migrate(database_url)
+    database = Database.open(database_url, application_name="amends coordinator")
+    clock = DatabaseClock(database)
+    await clock.sync()
+    stores = Stores.over(database)
+    definitions = Definitions(stores.definitions)
+    fleet = Fleet(stores.fleet, clock.now)
+    await fleet.refresh()
+    token = worker_name()
+    broker = broker or await open_broker(settings, token)
+    if settings.embedded_broker:
+        await stores.outbox.orphan()  # the process that held these rows, and its broker, are gone
+    lanes = 1 if database_url.startswith("sqlite") else settings.engine_lanes
+
+    def published_late(row: OutboxRow) -> None:
+        engine.tell(row.saga_id, Published(clock.now(), *parse_key(row.key)))
+
+    relay = Relay(stores.outbox, broker, fleet, now=clock.now, token=token, published_late=published_late)
+    engine = Engine(
+        stores.sagas,
+        definitions,
+        fleet,
+        now=clock.now,
+        token=token,
+        outgoing=relay,
+        wake=lambda due: timers.hint(due),
+        observers=observers,
+        lanes=lanes,
+    )
+    timers = Timers(stores.sagas, engine, clock.now)
+    dead_letters = DeadLetters(stores.dead_letters, stores.sagas, broker, engine, clock.now)
+    replies = Replies(broker, engine, stores.fleet, dead_letters, clock.now)
+    return App(
+        settings, database, clock, broker, stores, definitions, fleet, engine, relay, timers, dead_letters, replies
+    )
+
+
+async def open_broker(settings: Settings, name: str) -> Broker:
+    """The broker that the settings name."""
+    if settings.embedded_broker:
+        return LocalBroker()
+    from amends.rabbitmq import RabbitBroker  # aio-pika is loaded only by those who use it
+
+    return await RabbitBroker.connect(settings.broker_url, name=f"amends coordinator {name}")
+
+
+def worker_name() -> str:
+    """Unique per process, so that no two processes ever hold each other's leases (EC-48)."""
+    return f"{socket.gethostname()[:100]}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _prepared(database_url: str) -> str:
+    """The URL, with the folder of an SQLite file there to hold it."""
+    url = sa.make_url(database_url)
+    if url.get_backend_name() == "sqlite" and url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    return database_url
