@@ -1,4 +1,4 @@
-"""The composition: which parts a coordinator has, in which order they begin, and in which they end. Boring on purpose."""
+"""The composition: which parts a coordinator has, in which order they begin and end. Boring on purpose."""
 
 from __future__ import annotations
 

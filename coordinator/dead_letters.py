@@ -1,4 +1,4 @@
-"""What nobody could read or carry out: kept in the database with the reason, looked at by people, sent again or discarded.
+"""What nobody could read or carry out: kept in the database with the reason, seen by people, redriven or discarded.
 
 A redrive is refused unless its command is still awaited: an order that the saga has given up must not be carried out.
 """

@@ -111,7 +111,7 @@ Observer = Callable[[SagaDefinition, Saga, Decision], None]
 
 
 class Engine:
-    """Decides and commits. What is to be sent is handed to `outgoing` after the commit; the rows are the durable truth."""
+    """Decides and commits. After the commit `outgoing` gets what is to be sent; the rows are the durable truth."""
 
     def __init__(
         self,

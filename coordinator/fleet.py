@@ -1,4 +1,4 @@
-"""Who is there and what is paused, as every coordinator sees it: read from the store once a second, asked many times."""
+"""Who is there and what is paused, as every coordinator sees it: read once a second, asked many times."""
 
 from __future__ import annotations
 
