@@ -1,7 +1,8 @@
 """Runs the loops of a process, and treats any of them that ends, for whatever reason, as a failure of the process.
 
 A loop that died silently is the worst that can happen to a coordinator: everything looks well and nothing moves.
-aiormq, for one, ends a pending publish with a CancelledError that nobody asked for, which a plain TaskGroup would overlook.
+aiormq, for one, ends a pending publish with a CancelledError that nobody asked for, which a plain TaskGroup would
+overlook.
 """
 
 from __future__ import annotations
