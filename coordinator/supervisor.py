@@ -39,7 +39,7 @@ class Supervisor:
             task = asyncio.ensure_future(loop())
             task.set_name(name)
             task.add_done_callback(self._ended)
-            self._tasks[name] = task  # type: ignore[assignment]
+            self._tasks[name] = task
 
     def dead(self) -> list[str]:
         """The names of the loops that no longer run."""
