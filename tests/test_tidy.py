@@ -100,7 +100,9 @@ def test_names_say_what_a_thing_is() -> None:
 
 
 def test_every_module_says_what_it_is_for() -> None:
-    assert [where(path) for path in all_files() if not ast.get_docstring(parsed(path))] == []
+    markers = set((root / "tests").rglob("__init__.py"))  # which may be empty
+    silent = [path for path in all_files() if path not in markers and not ast.get_docstring(parsed(path))]
+    assert [where(path) for path in silent] == []
 
 
 def test_nothing_is_left_for_later() -> None:
@@ -164,8 +166,8 @@ def test_what_is_reserved_is_imported_only_where_it_may_be(module: str) -> None:
 
 
 def test_every_module_of_the_coordinator_is_used_by_another() -> None:
-    if not (root / "coordinator" / "app.py").exists():
-        pytest.skip("there is no app yet that could use what is there")
+    if not (root / "coordinator" / "cli.py").exists():
+        pytest.skip("there is no command yet that could use what is there")
     used = {name for path in product_files() for _, name in imports(path)}
     modules = {module_name(path) for path in (root / "coordinator").rglob("*.py") if path.name != "__init__.py"}
     entrances = {"coordinator.cli", "coordinator.__main__"}
