@@ -1,7 +1,8 @@
 """Runs the loops of a process, and treats any of them that ends, for whatever reason, as a failure of the process.
 
 A loop that died silently is the worst that can happen to a coordinator: everything looks well and nothing moves.
-aiormq, for one, ends a pending publish with a CancelledError nobody asked for, which a plain TaskGroup would overlook.
+aiormq, for one, ends a pending publish with a CancelledError that nobody asked for, which a plain TaskGroup would
+overlook.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Supervisor:
             task = asyncio.ensure_future(loop())
             task.set_name(name)
             task.add_done_callback(self._ended)
-            self._tasks[name] = task  # type: ignore[assignment]
+            self._tasks[name] = task
 
     def dead(self) -> list[str]:
         """The names of the loops that no longer run."""

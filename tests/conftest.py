@@ -60,6 +60,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if embedded_only() and reporter is not None and not hasattr(config, "workerinput"):
+        count = config.stash[left_out_key]
+        reporter.write_line(
+            f"left out: {count} tests that need PostgreSQL or RabbitMQ; `make test` runs them", yellow=True
+        )
     if desk_key in config.stash:
         config.stash[desk_key].close()
     servers = config.stash.get(servers_key, None)
@@ -89,12 +95,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     servers = config.stash[servers_key]
     for line in servers.origins() if isinstance(servers, Servers) else []:
         terminalreporter.write_line(line)
-    if embedded_only():
-        count = config.stash[left_out_key]
-        terminalreporter.write_line(
-            f"embedded run: {count} tests that need PostgreSQL or RabbitMQ were left out; `make test` runs them",
-            yellow=True,
-        )
 
 
 # --- fixtures ---------------------------------------------------------------------------------------------------------

@@ -154,7 +154,9 @@ async def test_a_waiting_take_ends_when_the_consumer_is_closed(broker: Broker) -
         await consumer.take(1)
 
 
-async def test_replies_of_all_participants_are_consumed_together_and_say_from_whom(broker: Broker, outbox: Outbox) -> None:
+async def test_replies_of_all_participants_are_consumed_together_and_say_from_whom(
+    broker: Broker, outbox: Outbox
+) -> None:
     await outbox.send(reply, b"charged")  # before anybody consumes: the reply queue is always there
     consumer = await broker.subscribe("replies", None, prefetch=10)
     await outbox.send(Address("replies", "stock"), b"reserved")
