@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -17,6 +17,17 @@ from coordinator.store import schema
 from coordinator.store.dialect import Dialect, dialect_of, epoch
 
 
+@contextmanager
+def errors_by_name(dialect: Dialect) -> Iterator[None]:
+    """Turns an error that passes into StoreUnavailable, and leaves every other as it is."""
+    try:
+        yield
+    except Exception as error:
+        if dialect.passes(error):
+            raise StoreUnavailable(str(error).partition("\n")[0] or type(error).__name__) from error
+        raise
+
+
 class Database:
     """Two pools: whoever looks at many sagas never keeps the engine from its connections."""
 
@@ -24,6 +35,7 @@ class Database:
         self.dialect = dialect
         self._writer = writer
         self._reader = reader
+        self._loader = dialect.loader(writer, reader)
 
     @classmethod
     def open(
@@ -58,19 +70,23 @@ class Database:
 
         When the commit itself fails, nobody knows whether it took place: repeat it with the same identities.
         """
-        with self._errors_by_name():
+        with errors_by_name(self.dialect):
             async with self._writer.begin() as connection:
                 yield connection
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that sees one moment of the database and writes nothing. Raises StoreUnavailable."""
-        with self._errors_by_name():
+        with errors_by_name(self.dialect):
             async with self._reader.begin() as connection:
                 yield connection
 
-    def _errors_by_name(self) -> _ErrorsByName:
-        return _ErrorsByName(self.dialect)
+    @asynccontextmanager
+    async def loading(self) -> AsyncIterator[AsyncConnection]:
+        """Like `reading`, for the engine: it keeps no reader waiting, and each statement sees the newest."""
+        with errors_by_name(self.dialect):
+            async with self._loader.begin() as connection:
+                yield connection
 
     async def now(self) -> datetime:
         """What the database's clock says."""
@@ -85,22 +101,6 @@ class Database:
                 return False
             versions = await connection.execute(sa.text("SELECT version_num FROM alembic_version"))
             return list(versions.scalars()) == [schema.revision]
-
-
-class _ErrorsByName:
-    """Turns an error that passes into StoreUnavailable, and leaves every other as it is."""
-
-    def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is not None and self._dialect.passes(error):
-            raise StoreUnavailable(str(error).partition("\n")[0] or type(error).__name__) from error
 
 
 class DatabaseClock:

@@ -27,6 +27,13 @@ def micros(at: datetime) -> int:
     return (at - epoch) // timedelta(microseconds=1)
 
 
+def storable(text: str, chars_max: int) -> str:
+    """Text from outside that both databases can hold: no NUL, no lone surrogates, not longer than that."""
+    if len(text) > chars_max:
+        text = text[: chars_max - 1] + "…"
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
 # --- column types -----------------------------------------------------------------------------------------------------
 
 
@@ -75,6 +82,7 @@ class Rows(ABC):
         return self.selectable.c
 
     def only(self) -> sa.Select[Any]:
+        """The rows as they are. An INSERT with ON CONFLICT can't tell its own words from a select's without WHERE."""
         return sa.select(*self.selectable.c).where(sa.true())
 
     @abstractmethod
@@ -98,7 +106,12 @@ class Rows(ABC):
     def _stored(self) -> Iterable[tuple[str, TypeEngine[Any]]]:
         """The columns with the types their values have in the database."""
         for name, kind in self.columns.items():
-            yield name, sa.BigInteger() if isinstance(kind, Moment) else kind
+            if isinstance(kind, Moment):
+                yield name, sa.BigInteger()
+            elif isinstance(kind, sa.String):
+                yield name, sa.Text()
+            else:
+                yield name, kind
 
 
 class _ArrayRows(Rows):
@@ -151,11 +164,15 @@ class Dialect(ABC):
 
     @abstractmethod
     def insert(self, table: sa.Table) -> Any:
-        """INSERT that knows ON CONFLICT. From a select it needs a WHERE (`Rows.only` has one)."""
+        """INSERT that knows ON CONFLICT."""
 
     @abstractmethod
     def writer(self, *, connections: int, application_name: str) -> AsyncEngine:
         """Connections whose transactions write."""
+
+    @abstractmethod
+    def loader(self, writer: AsyncEngine, reader: AsyncEngine) -> AsyncEngine:
+        """Which of the two loads what is about to be changed, each statement seeing the newest."""
 
     @abstractmethod
     def reader(self, *, connections: int, application_name: str) -> AsyncEngine:
@@ -233,6 +250,9 @@ class Postgres(Dialect):
         engine = self._engine(connections, application_name, isolation="REPEATABLE READ", settings={})
         return engine.execution_options(postgresql_readonly=True)
 
+    def loader(self, writer: AsyncEngine, reader: AsyncEngine) -> AsyncEngine:
+        return writer.execution_options(isolation_level="AUTOCOMMIT")  # neither BEGIN nor COMMIT to wait for
+
     def migrator(self) -> AsyncEngine:
         # As long as the slowest migration of someone else's, whom this one waits for.
         settings = {"statement_timeout": "0", "lock_timeout": "600000", "idle_in_transaction_session_timeout": "0"}
@@ -308,6 +328,9 @@ class Sqlite(Dialect):
 
     def reader(self, *, connections: int, application_name: str) -> AsyncEngine:
         return self._engine(connections, begin="BEGIN DEFERRED", wait_seconds=5)
+
+    def loader(self, writer: AsyncEngine, reader: AsyncEngine) -> AsyncEngine:
+        return reader  # the writer's one connection would make those who look wait for those who write
 
     def migrator(self) -> AsyncEngine:
         return self._engine(1, begin="BEGIN IMMEDIATE", wait_seconds=5, busy_seconds=600)

@@ -1,0 +1,182 @@
+"""Sagas as people look at them: one in detail, its history, lists of many, and how many there are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from coordinator.saga.record import load
+from coordinator.saga.state import Cause, Direction, SagaStatus
+from coordinator.store.database import Database
+from coordinator.store.dialect import micros
+from coordinator.store.sagas import read_saga
+from coordinator.store.schema import history, outbox, saga_tags, sagas, steps
+from coordinator.store.values import (
+    CommandKind,
+    HistoryEntry,
+    SagaDetail,
+    SagaFilter,
+    SagaPage,
+    SagaSummary,
+    Unreadable,
+    Unsent,
+)
+
+page_max = 200  # sagas of one page
+history_max = 1000  # entries of one page
+unsent_max = 200  # commands of one saga shown
+count_max = 10_000  # of one status; more are counted as this many
+
+# Ids are made from the time on a coordinator's clock, `created_at` from the database's: never this far apart.
+_clocks_apart = timedelta(hours=1)
+
+
+class SagaReader:
+    """The people's side of the sagas. It writes nothing, and each answer is of one moment."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, saga_id: str) -> SagaDetail | Unreadable | None:
+        """A saga with its steps, what it waits for, and its commands still in the outbox. None: there is none."""
+        async with self._database.reading() as connection:
+            row = (await connection.execute(sa.select(sagas).where(sagas.c.id == saga_id))).first()
+            if row is None:
+                return None
+            runs = await connection.execute(sa.select(steps).where(steps.c.saga_id == saga_id))
+            saga = read_saga(row, runs)
+            waiting = sa.select(outbox).where(outbox.c.saga_id == saga_id)
+            waiting = waiting.order_by(outbox.c.created_at, outbox.c.key).limit(unsent_max)
+            unsent = tuple(_unsent(left) for left in await connection.execute(waiting))
+        if isinstance(saga, Unreadable):
+            return saga
+        return SagaDetail(saga, row.updated_at, row.wake_at, row.waiting_on, row.waiting_for, unsent)
+
+    async def history(self, saga_id: str, *, after_seq: int = -1, limit: int = page_max) -> list[HistoryEntry]:
+        """What happened to a saga after that entry, oldest first, at most `history_max` entries."""
+        chosen = sa.select(history).where(history.c.saga_id == saga_id, history.c.seq > after_seq)
+        async with self._database.reading() as connection:
+            rows = await connection.execute(chosen.order_by(history.c.seq).limit(min(limit, history_max)))
+            return [
+                HistoryEntry(row.seq, row.at, row.event, json.loads(row.facts), tuple(json.loads(row.notes)))
+                for row in rows
+            ]
+
+    async def list(
+        self, chosen: SagaFilter | None = None, *, limit: int = 50, cursor: str | None = None
+    ) -> SagaPage:
+        """Sagas that fit the filter, newest first, at most `page_max`. `cursor` is the former page's."""
+        size = max(1, min(limit, page_max))
+        query = sa.select(*_summary_columns).where(*_conditions(chosen or SagaFilter()))
+        if cursor is not None:
+            query = query.where(sagas.c.id < cursor)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query.order_by(sagas.c.id.desc()).limit(size + 1))).all()
+        items = tuple(_summary(row) for row in rows[:size])
+        return SagaPage(items, items[-1].id if len(rows) > size else None)
+
+    async def counts(self, definition: str | None = None) -> Mapping[SagaStatus, int]:
+        """How many sagas stand in each status; `count_max` means that many or more."""
+        parts = []
+        for status in SagaStatus:
+            found = sa.select(sa.literal(1).label("one")).where(sagas.c.status == status.value)
+            if definition is not None:
+                found = found.where(sagas.c.definition == definition)
+            counted = sa.select(sa.func.count()).select_from(found.limit(count_max).subquery()).scalar_subquery()
+            parts.append(counted.label(status.value))
+        async with self._database.reading() as connection:
+            row = (await connection.execute(sa.select(*parts))).one()
+        return {status: row._mapping[status.value] for status in SagaStatus}
+
+
+_summary_columns = (
+    sagas.c.id,
+    sagas.c.definition,
+    sagas.c.version,
+    sagas.c.status,
+    sagas.c.direction,
+    sagas.c.revision,
+    sagas.c.created_at,
+    sagas.c.updated_at,
+    sagas.c.finished_at,
+    sagas.c.wake_at,
+    sagas.c.paused_at,
+    sagas.c.waiting_on,
+    sagas.c.waiting_for,
+    sagas.c.business_key,
+    sagas.c.record,
+)
+
+
+def _conditions(chosen: SagaFilter) -> list[sa.ColumnElement[bool]]:
+    equal: list[tuple[sa.Column[Any], str | None]] = [
+        (sagas.c.definition, chosen.definition),
+        (sagas.c.status, chosen.status),
+        (sagas.c.business_key, chosen.business_key),
+        (sagas.c.waiting_on, chosen.waiting_on),
+        (sagas.c.waiting_for, chosen.waiting_for),
+    ]
+    conditions: list[sa.ColumnElement[bool]] = [column == str(value) for column, value in equal if value is not None]
+    if chosen.created_from is not None:
+        conditions += [sagas.c.created_at >= chosen.created_from, sagas.c.id >= _id_at(chosen.created_from - _clocks_apart)]
+    if chosen.created_to is not None:
+        conditions += [sagas.c.created_at < chosen.created_to, sagas.c.id < _id_at(chosen.created_to + _clocks_apart)]
+    if chosen.tag is not None:
+        conditions.append(sa.exists().where(saga_tags.c.tag == chosen.tag, saga_tags.c.saga_id == sagas.c.id))
+    if chosen.step is not None:
+        there = sa.and_(steps.c.saga_id == sagas.c.id, steps.c.name == chosen.step)
+        if chosen.step_status is not None:
+            there = sa.and_(there, steps.c.status == str(chosen.step_status))
+        conditions.append(sa.exists().where(there))
+    return conditions
+
+
+def _id_at(at: datetime) -> str:
+    """Less than every UUIDv7 of that millisecond or later, greater than every earlier one: the ids are an index of time."""
+    digits = f"{max(0, micros(at) // 1000):012x}"
+    return f"{digits[:8]}-{digits[8:]}"
+
+
+def _summary(row: sa.Row[Any]) -> SagaSummary:
+    try:
+        record = json.loads(row.record)
+        cause = load(Cause, record["cause"]) if record.get("cause") else None
+        tags = tuple(record.get("tags", ()))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        # One corrupt record must not hide the others; `get` says what is wrong with it.
+        cause, tags = None, ()
+    return SagaSummary(
+        id=row.id,
+        definition=row.definition,
+        version=row.version,
+        status=SagaStatus(row.status),
+        direction=Direction(row.direction),
+        revision=row.revision,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        finished_at=row.finished_at,
+        wake_at=row.wake_at,
+        paused_at=row.paused_at,
+        waiting_on=row.waiting_on,
+        waiting_for=row.waiting_for,
+        business_key=row.business_key,
+        tags=tags,
+        cause=cause,
+    )
+
+
+def _unsent(row: sa.Row[Any]) -> Unsent:
+    return Unsent(
+        key=row.key,
+        participant=row.participant,
+        kind=CommandKind(row.kind),
+        created_at=row.created_at,
+        available_at=row.available_at,
+        tries=row.tries,
+        last_error=row.last_error,
+        parked_reason=row.parked_reason,
+    )

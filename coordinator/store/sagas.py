@@ -1,0 +1,321 @@
+"""Sagas as the engine keeps them: hundreds in one transaction, with a handful of statements whatever their number."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from coordinator.errors import StoreUnavailable
+from coordinator.saga.record import dump_saga, dump_step, load_saga, load_step
+from coordinator.saga.state import Saga, StepRun, wake_at
+from coordinator.store.bulk import Bulk, columns_of, encode, insert_rows
+from coordinator.store.database import Database
+from coordinator.store.dialect import Dialect, Moment, storable
+from coordinator.store.outbox import forget_rows, outbox_columns, outbox_record, split
+from coordinator.store.schema import history, idempotency, outbox, saga_tags, sagas, steps
+from coordinator.store.values import (
+    Change,
+    Committed,
+    CommandKind,
+    Created,
+    Creation,
+    HistoryEntry,
+    KeyReused,
+    NewSaga,
+    Repeated,
+    Unreadable,
+)
+
+unreadable = "unreadable"  # what a quarantined saga waits on
+waiting_for_chars_max = 200
+
+_moving = (
+    "status",
+    "direction",
+    "revision",
+    "wake_at",
+    "waiting_on",
+    "waiting_for",
+    "paused_at",
+    "finished_at",
+    "record",
+)
+_fixed = ("definition", "version", "business_key", "trace_id", "created_at", "input")
+_step_columns = ("saga_id", "name", "status", "record", "result")
+
+
+class SagaStore:
+    """The engine's side of the sagas."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sql = _Statements(database.dialect)
+
+    async def create(
+        self, batch: Sequence[NewSaga], *, lease_token: str | None = None, lease_until: datetime | None = None
+    ) -> list[Creation]:
+        """Keep new sagas with their steps, history, tags and commands; the answers are in the order of the batch.
+
+        Of those with the same caller and idempotency key, in this batch, in others at the same moment or long ago,
+        one is created. Repeating a batch whose commit may have failed creates nothing twice. The commands belong to
+        the holder of `lease_token` until `lease_until`; without one, to the first relay that claims them.
+        """
+        async with self._database.begin() as connection:
+            owners = await self._owners(connection, batch)
+            winners = {new.saga.id: new for new in batch if _owner(owners, new)[0] == new.saga.id}
+            records = [_new_record(new) for _, new in sorted(winners.items())]
+            fresh = [winners[row.id] for row in await self._sql.insert_sagas.run(connection, records)]
+            await self._follow(connection, fresh, lease_token, lease_until)
+            tags = [(tag, new.saga.id) for new in fresh for tag in dict.fromkeys(new.saga.tags)]
+            await self._sql.insert_tags.run(connection, tags)
+        return [_creation(new, *_owner(owners, new)) for new in batch]
+
+    async def _owners(
+        self, connection: AsyncConnection, batch: Sequence[NewSaga]
+    ) -> dict[tuple[str, str], tuple[str, str]]:
+        """For each caller and key of the batch, whose it is now: saga id and body hash."""
+        claims: dict[tuple[str, str], NewSaga] = {}
+        for new in batch:
+            if new.key is not None:
+                claims.setdefault((new.caller, new.key), new)
+        # In one order, so that two batches with the same keys wait for each other instead of locking each other out.
+        records = [(*claim, new.body_hash, new.saga.id, new.saga.created_at) for claim, new in sorted(claims.items())]
+        won = await self._sql.insert_keys.run(connection, records)
+        owners = {(row.caller, row.key): (claims[row.caller, row.key].saga.id, "") for row in won}
+        owners = {claim: (saga_id, claims[claim].body_hash) for claim, (saga_id, _) in owners.items()}
+        lost = [claim for claim in claims if claim not in owners]
+        for row in await self._sql.find_keys.run(connection, lost):
+            owners[row.caller, row.key] = (row.saga_id, row.body_hash)
+        if len(owners) < len(claims):
+            raise StoreUnavailable("an idempotency key was removed at the moment it was looked up")
+        return owners
+
+    async def load(self, ids: Iterable[str]) -> dict[str, Saga | Unreadable]:
+        """Sagas with their steps, in two statements. What isn't there is left out; a corrupt one says so."""
+        records = [(saga_id,) for saga_id in dict.fromkeys(ids)]
+        async with self._database.loading() as connection:
+            # Sagas first: should one move in between, its steps are newer than its revision, and a commit is refused.
+            rows = await self._sql.load_sagas.run(connection, records)
+            step_rows = await self._sql.load_steps.run(connection, records)
+        runs: dict[str, list[sa.Row[Any]]] = {}
+        for row in step_rows:
+            runs.setdefault(row.saga_id, []).append(row)
+        return {row.id: read_saga(row, runs.get(row.id, ())) for row in rows}
+
+    async def commit(
+        self,
+        changes: Sequence[Change],
+        *,
+        now: datetime,
+        lease_token: str | None = None,
+        lease_until: datetime | None = None,
+        forget: Sequence[str] = (),
+    ) -> Committed:
+        """Keep what moved, in one transaction, if nobody moved it since: of the stale ones nothing is kept.
+
+        `forget` names rows of the outbox that the broker has confirmed. Raises ValueError when a saga comes twice.
+        """
+        by_id = {change.saga.id: change for change in changes}
+        if len(by_id) < len(changes):
+            raise ValueError("two changes of one saga in a batch")
+        async with self._database.begin() as connection:
+            # In one order, so that two batches about the same sagas wait for each other.
+            records = [_moving_record(by_id[saga_id], now) for saga_id in sorted(by_id)]
+            moved = {row.id for row in await self._sql.move_sagas.run(connection, records)}
+            kept = [change for change in changes if change.saga.id in moved]
+            await self._sql.forget.run(connection, [split(row_id) for row_id in sorted(forget)])
+            voided = await self._void(connection, [change.saga.id for change in kept if change.void_unsent], now)
+            await self._follow(connection, kept, lease_token, lease_until)
+        return Committed(frozenset(moved), frozenset(by_id.keys() - moved), voided)
+
+    async def _void(self, connection: AsyncConnection, ids: Sequence[str], now: datetime) -> dict[str, tuple[str, ...]]:
+        """Take back actions that nobody holds. Only those that no relay ever held are certain not to have left."""
+        voided: dict[str, tuple[str, ...]] = {}
+        for row in await self._sql.void.run(connection, [(saga_id,) for saga_id in ids], now=now):
+            if row.lease_token is None and not row.maybe_sent:
+                voided[row.saga_id] = (*voided.get(row.saga_id, ()), row.key)
+        return voided
+
+    async def _follow(
+        self,
+        connection: AsyncConnection,
+        kept: Sequence[NewSaga | Change],
+        lease_token: str | None,
+        lease_until: datetime | None,
+    ) -> None:
+        """What goes with a saga's row: steps, history, commands."""
+        runs = [_step_record(item.saga.id, run) for item in kept for run in _runs(item)]
+        entries = [_history_record(item.saga.id, entry) for item in kept for entry in item.entries]
+        commands = [outbox_record(row, lease_token, lease_until) for item in kept for row in item.outbox]
+        await self._sql.put_steps.run(connection, runs)
+        await self._sql.insert_history.run(connection, entries)
+        await self._sql.insert_outbox.run(connection, commands)
+
+    async def due(self, now: datetime, limit: int, *, lease_seconds: float = 30.0) -> list[str]:
+        """Ids of up to `limit` sagas whose time has come, those longest due. They come again after `lease_seconds`,
+        unless what follows moves their clocks: what a crashed claimant took is not lost.
+        """
+        until = now + timedelta(seconds=lease_seconds)
+        async with self._database.begin() as connection:
+            rows = await connection.execute(self._sql.claim_due, {"now": now, "until": until, "limit": limit})
+            return list(rows.scalars())
+
+    async def unsent(self, saga_ids: Iterable[str]) -> dict[str, set[str]]:
+        """Keys of these sagas' commands that are still in the outbox. A saga without any is left out."""
+        found: dict[str, set[str]] = {}
+        async with self._database.loading() as connection:
+            records = [(saga_id,) for saga_id in dict.fromkeys(saga_ids)]
+            for row in await self._sql.unsent.run(connection, records):
+                found.setdefault(row.saga_id, set()).add(row.key)
+        return found
+
+    async def quarantine(self, reasons: Mapping[str, str]) -> None:
+        """Wake these sagas no more: they can't be read. They show as waiting on `unreadable`, with the reason."""
+        records = [(saga_id, storable(reason, waiting_for_chars_max)) for saga_id, reason in sorted(reasons.items())]
+        async with self._database.begin() as connection:
+            await self._sql.quarantine.run(connection, records)
+
+
+# --- records ----------------------------------------------------------------------------------------------------------
+
+
+def read_saga(row: sa.Row[Any], step_rows: Iterable[sa.Row[Any]]) -> Saga | Unreadable:
+    """A saga out of its row and its steps' rows."""
+    try:
+        runs = {}
+        for step in step_rows:
+            run = load_step(json.loads(step.record))
+            runs[step.name] = run if step.result is None else replace(run, result=json.loads(step.result))
+        return load_saga({**json.loads(row.record), "input": json.loads(row.input)}, runs)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return Unreadable(row.id, f"{type(error).__name__}: {error}")
+
+
+def _moving_values(item: NewSaga | Change) -> tuple[Any, ...]:
+    saga = item.saga
+    record = dump_saga(replace(saga, input=None))
+    del record["input"]
+    return (
+        saga.status,
+        saga.direction,
+        saga.revision,
+        wake_at(saga),
+        item.waiting_on,
+        item.waiting_for,
+        saga.paused.since if saga.paused else None,
+        saga.finished_at,
+        encode(record),
+    )
+
+
+def _moving_record(change: Change, now: datetime) -> tuple[Any, ...]:
+    return (change.saga.id, change.expected_revision, now, *_moving_values(change))
+
+
+def _new_record(new: NewSaga) -> tuple[Any, ...]:
+    saga = new.saga
+    fixed = (saga.definition, saga.version, saga.business_key, saga.trace_id, saga.created_at, encode(saga.input))
+    return (saga.id, saga.created_at, *_moving_values(new), *fixed)
+
+
+def _runs(item: NewSaga | Change) -> Iterable[StepRun]:
+    return item.saga.steps.values() if isinstance(item, NewSaga) else item.steps
+
+
+def _step_record(saga_id: str, run: StepRun) -> tuple[Any, ...]:
+    result = None if run.result is None else encode(run.result)
+    return (saga_id, run.name, run.status, encode(dump_step(replace(run, result=None))), result)
+
+
+def _history_record(saga_id: str, entry: HistoryEntry) -> tuple[Any, ...]:
+    return (saga_id, entry.seq, entry.at, entry.event, encode(entry.facts), encode(entry.notes))
+
+
+def _owner(owners: Mapping[tuple[str, str], tuple[str, str]], new: NewSaga) -> tuple[str, str]:
+    return (new.saga.id, new.body_hash) if new.key is None else owners[new.caller, new.key]
+
+
+def _creation(new: NewSaga, owner_id: str, owner_hash: str) -> Creation:
+    if owner_id == new.saga.id:
+        return Created(owner_id)
+    return Repeated(owner_id) if owner_hash == new.body_hash else KeyReused(owner_id)
+
+
+# --- statements -------------------------------------------------------------------------------------------------------
+
+
+class _Statements:
+    """Built once per store: their text is the same for one row and for a thousand."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        new_columns = ("id", "updated_at", *_moving, *_fixed)
+        self.insert_sagas = insert_rows(dialect, sagas, new_columns, unless_there=True, returning=("id",))
+        self.put_steps = insert_rows(dialect, steps, _step_columns, overwrite=_step_columns[2:])
+        self.insert_history = insert_rows(dialect, history, ("saga_id", "seq", "at", "event", "facts", "notes"))
+        self.insert_tags = insert_rows(dialect, saga_tags, ("tag", "saga_id"))
+        self.insert_outbox = insert_rows(dialect, outbox, outbox_columns, unless_there=True)
+        self.forget = forget_rows(dialect)
+        key_columns = ("caller", "key", "body_hash", "saga_id", "created_at")
+        self.insert_keys = insert_rows(
+            dialect, idempotency, key_columns, unless_there=True, returning=("caller", "key")
+        )
+
+        claims = dialect.rows("v", columns_of(idempotency, ("caller", "key")))
+        same_claim = sa.and_(idempotency.c.caller == claims.c.caller, idempotency.c.key == claims.c.key)
+        self.find_keys = Bulk(claims, sa.select(idempotency).join_from(claims.selectable, idempotency, same_claim))
+
+        moves = dialect.rows("v", {**columns_of(sagas, ("id", "revision", "updated_at")), **_next_columns()})
+        move = sa.update(sagas).values(
+            updated_at=moves.c.updated_at, **{name: moves.c[f"next_{name}"] for name in _moving}
+        )
+        unmoved = sa.and_(sagas.c.id == moves.c.id, sagas.c.revision == moves.c.revision)
+        self.move_sagas = Bulk(moves, move.where(unmoved).returning(sagas.c.id))
+
+        ids = dialect.rows("v", columns_of(sagas, ("id",)))
+        self.load_sagas = Bulk(
+            ids,
+            sa.select(sagas.c.id, sagas.c.record, sagas.c.input).join_from(
+                ids.selectable, sagas, sagas.c.id == ids.c.id
+            ),
+        )
+        self.load_steps = Bulk(ids, sa.select(steps).join_from(ids.selectable, steps, steps.c.saga_id == ids.c.id))
+        self.unsent = Bulk(
+            ids,
+            sa.select(outbox.c.saga_id, outbox.c.key).join_from(
+                ids.selectable, outbox, outbox.c.saga_id == ids.c.id
+            ),
+        )
+        unheld = sa.or_(outbox.c.lease_token.is_(None), outbox.c.available_at <= sa.bindparam("now", type_=Moment))
+        void = sa.delete(outbox).where(
+            outbox.c.saga_id.in_(sa.select(ids.c.id)), outbox.c.kind == sa.literal_column(f"'{CommandKind.ACTION}'"), unheld
+        )
+        self.void = Bulk(
+            ids, void.returning(outbox.c.saga_id, outbox.c.key, outbox.c.lease_token, outbox.c.maybe_sent)
+        )
+        reasons = dialect.rows("v", columns_of(sagas, ("id", "waiting_for")))
+        quarantine = sa.update(sagas).values(wake_at=None, waiting_on=unreadable, waiting_for=reasons.c.waiting_for)
+        self.quarantine = Bulk(reasons, quarantine.where(sagas.c.id == reasons.c.id))
+        self.claim_due = _claim_due()
+
+
+def _next_columns() -> dict[str, Any]:
+    return {f"next_{name}": kind for name, kind in columns_of(sagas, _moving).items()}
+
+
+def _claim_due() -> sa.ReturningUpdate[Any]:
+    due = (
+        sa.select(sagas.c.id)
+        .where(sagas.c.wake_at <= sa.bindparam("now", type_=Moment))
+        .order_by(sagas.c.wake_at)
+        .limit(sa.bindparam("limit", type_=sa.Integer))
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    claim = sa.update(sagas).values(wake_at=sa.bindparam("until", type_=Moment)).where(sagas.c.id == due.c.id)
+    return claim.returning(sagas.c.id)
