@@ -30,6 +30,40 @@ def test_an_unusable_schema_says_why(schema: dict[str, Any]) -> None:
     assert "\n" not in reason
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [{"properties": {"a": {"$ref": "#"}}}, {"$ref": "#/$defs/a", "$defs": {"a": {"items": {"$ref": "#/$defs/a"}}}},
+     {"$ref": "#/const", "const": {"not": {"$ref": "#/const"}}}, {"$recursiveRef": "#"}],
+)  # fmt: skip
+def test_a_schema_that_comes_back_to_itself_is_refused(schema: dict[str, Any]) -> None:
+    assert check_schema(schema)
+
+
+def test_references_that_double_at_every_turn_are_refused() -> None:
+    doubling = {f"a{n}": {"anyOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(20)}
+    reason = check_schema({"$defs": {**doubling, "a20": {"type": "string"}}, "$ref": "#/$defs/a0"})
+    assert reason is not None
+    assert "more than 2000" in reason
+
+
+def test_references_one_after_the_other_end_somewhere() -> None:
+    chain = {f"a{n}": {"$ref": f"#/$defs/a{n + 1}"} for n in range(5_000)}
+    assert check_schema({"$defs": {**chain, "a5000": {}}, "$ref": "#/$defs/a0"})
+
+
+def test_properties_may_be_called_like_keywords() -> None:
+    schema = {"properties": {"$ref": {"type": "string"}, "const": {"type": "integer"}, "$id": {"type": "string"}}}
+    assert check_schema(schema) is None
+    assert violation(schema, {"const": "x"}) is not None
+    assert check_schema({"enum": [{"$ref": "http://example.org/a"}]}) is None
+
+
+def test_a_pointer_is_unescaped() -> None:
+    schema = {"$defs": {"a/b c": {"type": "string"}}, "allOf": [{"$ref": "#/$defs/a~1b%20c"}]}
+    assert check_schema(schema) is None
+    assert violation(schema, 1) is not None
+
+
 def test_nothing_is_fetched_from_the_network_or_the_disk(tmp_path: Path) -> None:
     asked: list[str] = []
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from coordinator.errors import InvalidDefinition
+from coordinator.errors import Fault, InvalidDefinition
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.registration import read_definition
 from coordinator.schema import check_schema
@@ -49,19 +49,25 @@ documents = st.fixed_dictionaries(
 )
 
 
+def faults_of(document: Any) -> Sequence[Fault]:
+    try:
+        read_definition(document, schema_fault=check_schema)
+    except InvalidDefinition as error:
+        return error.faults or [Fault("none", "", "")]
+    return []
+
+
 @settings(deadline=None)  # the machine may be busy; haste is tested elsewhere
 @given(anything | documents)
 @example({"name": "a", "steps": [{"name": "a", "after": ["a", "b", "b"]}, {"name": "a", "after": [[]]}]})
 def test_any_json_is_a_definition_or_a_list_of_faults(document: Any) -> None:
-    try:
-        definition = read_definition(document, schema_fault=check_schema)
-    except InvalidDefinition as error:
-        assert error.faults
-        json.dumps([fault.as_dict() for fault in error.faults])
-        assert all(fault.rule and fault.message and fault.hint for fault in error.faults)
-    else:
+    faults = faults_of(document)
+    json.dumps([fault.as_dict() for fault in faults])
+    assert all(fault.rule and fault.message and fault.hint for fault in faults)
+    if not faults:
+        definition = read_definition(document)
         assert len(definition.order) == len(definition.steps)
-        assert is_accepted(dict(definition.document), version=definition.version) == definition
+        assert read_definition(dict(definition.document), version=definition.version) == definition
 
 
 @st.composite
@@ -81,9 +87,11 @@ def test_a_graph_is_accepted_if_and_only_if_it_has_an_order(graph: dict[str, lis
     if settled == set(graph):
         _check_questions(read_definition(document), graph)
     else:
-        with pytest.raises(InvalidDefinition) as caught:
-            read_definition(document)
-        assert {fault.rule for fault in caught.value.faults} <= {"cycle", "self-dependency"}
+        assert {fault.rule for fault in faults_of(document)} in (
+            {"cycle"},
+            {"self-dependency"},
+            {"cycle", "self-dependency"},
+        )
 
 
 def _check_questions(definition: SagaDefinition, graph: dict[str, list[str]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -228,7 +229,7 @@ def test_a_when_that_fails_on_its_values_is_an_unresolved_reference() -> None:
 
 
 def test_an_unquoted_dash_in_when_is_explained() -> None:
-    with pytest.raises(InvalidExpression, match='steps."charge-card"'):
+    with pytest.raises(InvalidExpression, match=r'steps\."charge-card"'):
         query.read("steps.charge-card.ok")
 
 
@@ -261,10 +262,8 @@ def test_the_steps_a_when_reads_are_known(expression: str, names: set[str]) -> N
 @settings(deadline=None)
 @given(st.text(alphabet="${}|.inputsea -'\"`[]@&!()\\", max_size=60))
 def test_any_text_resolves_or_is_an_unresolved_reference(text: str) -> None:
-    try:
+    with contextlib.suppress(UnresolvedReference):
         json.dumps(resolve(text, SCOPE), allow_nan=False)
-    except UnresolvedReference as error:
-        assert str(error)
 
 
 @settings(deadline=None)
