@@ -20,6 +20,7 @@ duration_pattern = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)", re.ASC
 unit_seconds = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 faults_max = 200
+near_max = 20
 shown_chars_max = 60
 integer_max = 2**63 - 1
 
@@ -34,6 +35,12 @@ class Faults:
         fault = Fault(rule, message, hint, step)
         if len(self.found) < faults_max and fault not in self.found:
             self.found.append(fault)
+
+    def near(self, text: str, known: Iterable[str]) -> str | None:
+        """The known name the author probably meant. Only for the first faults: it is slow, and there may be many."""
+        if len(self.found) >= near_max:
+            return None
+        return next(iter(difflib.get_close_matches(text[:shown_chars_max], known, n=1)), None)
 
 
 def shown(value: Any) -> str:
@@ -76,8 +83,8 @@ class Fields:
         """Every key is one of these. Nothing is accepted that isn't enforced. Those `aside` are answered elsewhere."""
         for key in self._value:
             if key not in known and key not in aside:
-                near = difflib.get_close_matches(key[:shown_chars_max], known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"leave it out; the keys are {', '.join(known)}"
+                near = self._faults.near(key, known)
+                hint = f"did you mean {near!r}?" if near else f"leave it out; the keys are {', '.join(known)}"
                 self.fault("unknown-key", f"{self._prefix}{shown(key)} is not a key here", hint)
 
     def name(self, key: str, *, required: bool = True) -> str | None:

@@ -6,7 +6,6 @@ and then left out; circles are named and kept, so what comes before what is foun
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -19,7 +18,8 @@ from coordinator.saga.expression import Reference, read_template, texts
 from coordinator.saga.fields import Faults, name_pattern, shown
 
 edges_max = 1_000
-references_max = 200  # in one step's input
+references_max = 100  # in one step's input; a literal `$${` counts, too
+references_total_max = 2_000  # in all of them
 cycles_max = 10
 
 Edges = dict[str, list[str]]  # for each step, those it comes after
@@ -44,8 +44,10 @@ def check(definition: SagaDefinition, faults: Faults) -> None:
     graph = _Graph(definition.by_name, {name: _reached(name, edges) for name in edges})
     _check_pivot(graph, faults)
     for step in definition.steps:
-        _check_input(step, graph, faults)
         _check_when(step, graph, faults)
+    if _few_references(definition.steps, faults):
+        for step in definition.steps:
+            _check_input(step, graph, faults)
 
 
 def longest_seconds(step: Step) -> float:
@@ -109,7 +111,7 @@ def _known_edges(steps: Iterable[Step], faults: Faults) -> Edges:
                 kept[before] = None
             else:
                 message = f"{step.name} comes after {shown(before)}, which is no step"
-                faults.add("unknown-step", message, _nearest(before, names), step.name)
+                faults.add("unknown-step", message, _meant(before, names, faults), step.name)
         edges[step.name] = list(kept)
     return edges
 
@@ -180,6 +182,19 @@ def _check_side(step: Step, pivot: Step, *, before: bool, behind: bool, faults: 
         faults.add("after-the-pivot", message, "make it retriable or readonly, or put it before the pivot", step.name)
 
 
+def _few_references(steps: Iterable[Step], faults: Faults) -> bool:
+    """Counted before any is read: each costs a parse, now and when the saga runs."""
+    counts = {step.name: sum(text.count("${") for text in texts(step.input)) for step in steps}
+    for name, count in counts.items():
+        if count > references_max:
+            message = f"input: {count} references"
+            faults.add("too-many-references", message, f"keep to {references_max}; take whole objects", name)
+    if sum(counts.values()) > references_total_max:
+        message = f"{sum(counts.values())} references in all inputs"
+        faults.add("too-many-references", message, f"keep to {references_total_max}; take whole objects")
+    return max(counts.values(), default=0) <= references_max and sum(counts.values()) <= references_total_max
+
+
 def _check_input(step: Step, graph: _Graph, faults: Faults) -> None:
     if isinstance(step.input, Unset):
         return
@@ -194,9 +209,6 @@ def _check_input(step: Step, graph: _Graph, faults: Faults) -> None:
         if "${" in key:
             message = f"input: the key {shown(key)} would not be replaced"
             faults.add("bad-expression", message, "only values are; write the key out", step.name)
-    if len(found) > references_max:
-        message = f"input: {len(found)} references"
-        faults.add("too-many-references", message, f"keep to {references_max}; take whole objects", step.name)
     for reference in found:
         if reference.step is not None:
             _check_read(step, reference.step, reference.path, graph, faults)
@@ -206,7 +218,7 @@ def _check_read(step: Step, name: str, path: str, graph: _Graph, faults: Faults)
     read = graph.steps.get(name) if name_pattern.fullmatch(name) else None
     if read is None:
         message = f"input: {shown(path)} reads a step that is not there"
-        faults.add("unknown-step", message, _nearest(name, graph.steps), step.name)
+        faults.add("unknown-step", message, _meant(name, graph.steps, faults), step.name)
         return
     if name not in graph.ancestors[step.name]:
         why, hint = f"{name} does not come before {step.name}", f"add {name} to its after"
@@ -224,12 +236,12 @@ def _check_when(step: Step, graph: _Graph, faults: Faults) -> None:
         return
     for name in sorted(query.steps_read(step.when) - graph.steps.keys()):
         message = f"when: steps.{shown(name)} reads a step that is not there"
-        faults.add("unknown-step", message, _nearest(name, graph.steps), step.name)
+        faults.add("unknown-step", message, _meant(name, graph.steps, faults), step.name)
 
 
-def _nearest(name: str, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name[:64], names, n=1)
-    return f"did you mean {near[0]}?" if near else "name a step of this definition"
+def _meant(name: str, names: Iterable[str], faults: Faults) -> str:
+    near = faults.near(name, names)
+    return f"did you mean {near}?" if near else "name a step of this definition"
 
 
 def _keys(mapping: Any) -> Iterable[str]:
