@@ -127,7 +127,7 @@ async def build(settings: Settings, *, observers: Sequence[Observer] = (), broke
     clock = DatabaseClock(database)
     await clock.sync()
     stores = Stores.over(database)
-    definitions = Definitions(stores.definitions)
+    definitions = Definitions(stores.definitions, clock.now)
     fleet = Fleet(stores.fleet, clock.now)
     await fleet.refresh()
     token = worker_name()

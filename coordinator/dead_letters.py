@@ -17,7 +17,7 @@ from amends.message import Command, Reply, Unreadable, decode, encode_item, fram
 from coordinator.engine import Engine
 from coordinator.errors import RedriveRefused, StoreUnavailable, UnknownDeadLetter
 from coordinator.saga.clocks import current_key
-from coordinator.saga.state import StepStatus
+from coordinator.saga.state import Saga, StepStatus
 from coordinator.store.dead_letters import DeadLetterStore
 from coordinator.store.sagas import SagaStore
 from coordinator.store.values import DeadLetter, DeadLetterStatus
@@ -98,14 +98,14 @@ class DeadLetters:
         return letter
 
     async def _resolve(self, letter: DeadLetter, status: DeadLetterStatus, by: str, why: str) -> DeadLetter:
-        if not await self._store.resolve(letter.id, status, by=by, why=why, at=self._now()):
+        if not await self._store.resolve(letter.id, status, by=by, why=why, now=self._now()):
             raise RedriveRefused(letter.id, "somebody else resolved it at this moment")
         return (await self._store.get(letter.id)) or letter
 
     async def _is_awaited(self, command: Command) -> bool:
         """Whether the saga still waits for this very command."""
         saga = (await self._sagas.load([command.saga_id])).get(command.saga_id)
-        if saga is None or saga.final:
+        if not isinstance(saga, Saga) or saga.final:
             return False
         run = saga.step(command.step)
         waits = run.status in (StepStatus.DISPATCHED, StepStatus.COMPENSATING) or run.inquiry is not None
@@ -151,8 +151,6 @@ class DeadLetters:
 
 def _only_item(letter: DeadLetter) -> object:
     """The item of a dead letter, whichever list it came from."""
-    for plural in ("commands", "replies"):
-        (item,) = decode(frame(plural, [letter.body]))  # type: ignore[arg-type]
-        if not isinstance(item, Unreadable):
-            return item
-    return item
+    (command,) = decode(frame("commands", [letter.body]))
+    (reply,) = decode(frame("replies", [letter.body]))
+    return reply if isinstance(command, Unreadable) else command

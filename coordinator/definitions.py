@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
 from coordinator.errors import Fault, InvalidDefinition, UnknownDefinition
@@ -18,16 +20,17 @@ kept_max = 1000  # parsed definitions; a version never changes, so the oldest is
 class Definitions:
     """Definitions by name and version. What is stored was checked, and is checked again when it is read."""
 
-    def __init__(self, store: DefinitionStore) -> None:
-        self._store = store
+    def __init__(self, store: DefinitionStore, now: Callable[[], datetime]) -> None:
+        self._store, self._now = store, now
         self._parsed: OrderedDict[tuple[str, int], SagaDefinition] = OrderedDict()
 
     async def register(self, document: Any, by: str) -> SagaDefinition:
         """Check and keep a document; a new version unless it equals the newest. Raises InvalidDefinition."""
         definition = self.check(document)
         kept = {key: value for key, value in document.items() if key != "version"}
-        version = await self._store.register(definition.name, kept, definition_hash(kept), by)
-        return await self.get(definition.name, version)
+        text = json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
+        registered = await self._store.register(definition.name, text, definition_hash(kept), by=by, now=self._now())
+        return await self.get(definition.name, registered.version)
 
     def check(self, document: Any) -> SagaDefinition:
         """Read a document without keeping it. Raises InvalidDefinition with every fault."""
@@ -42,7 +45,7 @@ class Definitions:
         if stored is None:
             raise UnknownDefinition(name, version)
         try:
-            definition = read_definition(stored.document, version=stored.version, schema_fault=check_schema)
+            definition = read_definition(json.loads(stored.document), version=stored.version, schema_fault=check_schema)
         except InvalidDefinition as error:
             # It was accepted under older rules. Its sagas can't be moved by this release, and must not be guessed at.
             fault = Fault(

@@ -28,7 +28,7 @@ from coordinator.saga.state import Saga, wake_at
 from coordinator.saga.transition import decide
 from coordinator.schema import violation
 from coordinator.store.sagas import SagaStore
-from coordinator.store.values import Change, Created, Creation, HistoryEntry, NewSaga, OutboxRow
+from coordinator.store.values import Change, Created, Creation, HistoryEntry, NewSaga, OutboxRow, Unreadable
 from coordinator.wire import outbox_row, parse_key
 
 log = logging.getLogger(__name__)
@@ -229,10 +229,15 @@ class Engine:
         waking = [job.saga_id for job in batch if isinstance(job.event, Wake)]
         unsent = await self._store.unsent(waking) if waking else {}
         moves: dict[str, _Move] = {}
+        broken: dict[str, str] = {}
         for job in batch:
             saga = loaded.get(job.saga_id)
             if saga is None:
                 _fail(job.done, UnknownSaga(job.saga_id))
+                continue
+            if isinstance(saga, Unreadable):
+                broken[job.saga_id] = saga.reason
+                _fail(job.done, Quarantined(job.saga_id, saga.reason))
                 continue
             try:
                 move = moves.get(saga.id)
@@ -246,9 +251,12 @@ class Engine:
             except Exception as error:
                 # One saga that can't be decided stands still and is shown; the others go on (EC-47).
                 log.exception("Saga %s is quarantined", saga.id, extra={"action": "engine.quarantined"})
-                broken = moves.pop(saga.id, None)
-                for failed in broken.jobs if broken else [job]:
+                broken[saga.id] = f"{type(error).__name__}: {error}"
+                given_up = moves.pop(saga.id, None)
+                for failed in given_up.jobs if given_up else [job]:
                     _fail(failed.done, Quarantined(saga.id, str(error)))
+        if broken:
+            await self._store.quarantine(broken)
         await self._commit(list(moves.values()))
 
     def _fact(self, event: Event | Wake, move: _Move, stored: Collection[str]) -> Event:
@@ -302,7 +310,9 @@ class Engine:
         stale: frozenset[str] = frozenset()
         voided: Mapping[str, Sequence[str]] = {}
         if changes:
-            committed = await self._store.commit(changes, lease_token=self._token, lease_until=self._lease_until())
+            committed = await self._store.commit(
+                changes, now=self._now(), lease_token=self._token, lease_until=self._lease_until()
+            )
             stale, voided = committed.stale, committed.voided
         for move in moves:
             if move.saga.id in stale:

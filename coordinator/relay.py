@@ -175,7 +175,7 @@ class Relay:
     async def _park(self, rows: Sequence[OutboxRow], reason: str) -> None:
         for row in rows:
             log.error("Parked %s: %s", row.id, reason, extra={"action": "relay.parked", "saga_id": row.saga_id})
-        await self._outbox.park([row.id for row in rows], reason)
+        await self._outbox.park({row.id: reason for row in rows}, self._token)
         self._held.difference_update(row.id for row in rows)
 
     async def _poll(self) -> None:

@@ -83,7 +83,7 @@ class Replies:
     async def _settle(self, items: Sequence[tuple[Delivery, object]]) -> None:
         heartbeats = [item for _, item in items if isinstance(item, Heartbeat)]
         if heartbeats:
-            await self._fleet.beat([_beat(heartbeat) for heartbeat in heartbeats], self._now())
+            await self._fleet.beat([_beat(heartbeat) for heartbeat in heartbeats], now=self._now())
         await asyncio.gather(*(self._settle_one(delivery, item) for delivery, item in items))
 
     async def _settle_one(self, delivery: Delivery, item: object) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from coordinator.engine import Engine, Wake
 from coordinator.errors import CoordinatorError, StoreUnavailable
@@ -49,7 +49,7 @@ class Timers:
     async def step(self) -> int:
         """Wake what is due now; returns how many sagas that were. Raises StoreUnavailable."""
         at = self._now()
-        due = await self._store.due(at, limit=due_max, claim_until=at + timedelta(seconds=claim_seconds))
+        due = await self._store.due(at, due_max, lease_seconds=claim_seconds)
         results = await asyncio.gather(
             *(self._engine.handle(saga_id, Wake()) for saga_id in due), return_exceptions=True
         )

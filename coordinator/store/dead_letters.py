@@ -50,7 +50,9 @@ class DeadLetterStore:
         size = max(1, min(limit, page_max))
         query = sa.select(dead_letters).where(*_conditions(chosen or DeadLetterFilter()))
         if cursor is not None:
-            place = sa.tuple_(*(sa.literal(part, kind) for part, kind in zip(_place(cursor), _place_types, strict=True)))
+            place = sa.tuple_(
+                *(sa.literal(part, kind) for part, kind in zip(_place(cursor), _place_types, strict=True))
+            )
             query = query.where(sa.tuple_(dead_letters.c.at, dead_letters.c.id) < place)
         query = query.order_by(dead_letters.c.at.desc(), dead_letters.c.id.desc()).limit(size + 1)
         async with self._database.reading() as connection:

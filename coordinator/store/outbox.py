@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from coordinator.store.bulk import Bulk, columns_of
 from coordinator.store.database import Database
-from coordinator.store.dialect import Dialect, Moment, storable
+from coordinator.store.dialect import Dialect, Moment, epoch, storable
 from coordinator.store.schema import outbox, sagas
 from coordinator.store.values import Backlog, CommandKind, OutboxRow, ParkedRow
 
@@ -96,6 +96,12 @@ class OutboxStore:
         async with self._database.begin() as connection:
             rows = await connection.execute(self._sql.claim, parameters)
             return sorted((_row(row) for row in rows), key=lambda row: (row.created_at, row.id))
+
+    async def orphan(self) -> None:
+        """End every lease: whoever held them is gone. Only for who knows to be the only process on this database."""
+        held = sa.update(outbox).where(outbox.c.lease_token.is_not(None)).values(lease_until=epoch)
+        async with self._database.begin() as connection:
+            await connection.execute(held)
 
     async def forget(self, ids: Iterable[str]) -> None:
         """Forget these rows: the broker has confirmed them."""
@@ -194,9 +200,7 @@ class _Statements:
         self.release = Bulk(ids, release.where(held).returning(outbox.c.key))
 
         reasons = dialect.rows("v", columns_of(outbox, ("saga_id", "key", "parked_reason")))
-        park = sa.update(outbox).values(
-            lease_token=None, maybe_sent=maybe_sent, parked_reason=reasons.c.parked_reason
-        )
+        park = sa.update(outbox).values(lease_token=None, maybe_sent=maybe_sent, parked_reason=reasons.c.parked_reason)
         held = sa.and_(
             outbox.c.saga_id == reasons.c.saga_id, outbox.c.key == reasons.c.key, outbox.c.lease_token == token
         )

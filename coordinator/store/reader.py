@@ -66,9 +66,7 @@ class SagaReader:
                 for row in rows
             ]
 
-    async def list(
-        self, chosen: SagaFilter | None = None, *, limit: int = 50, cursor: str | None = None
-    ) -> SagaPage:
+    async def list(self, chosen: SagaFilter | None = None, *, limit: int = 50, cursor: str | None = None) -> SagaPage:
         """Sagas that fit the filter, newest first, at most `page_max`. `cursor` is the former page's."""
         size = max(1, min(limit, page_max))
         query = sa.select(*_summary_columns).where(*_conditions(chosen or SagaFilter()))
@@ -122,7 +120,10 @@ def _conditions(chosen: SagaFilter) -> list[sa.ColumnElement[bool]]:
     ]
     conditions: list[sa.ColumnElement[bool]] = [column == str(value) for column, value in equal if value is not None]
     if chosen.created_from is not None:
-        conditions += [sagas.c.created_at >= chosen.created_from, sagas.c.id >= _id_at(chosen.created_from - _clocks_apart)]
+        conditions += [
+            sagas.c.created_at >= chosen.created_from,
+            sagas.c.id >= _id_at(chosen.created_from - _clocks_apart),
+        ]
     if chosen.created_to is not None:
         conditions += [sagas.c.created_at < chosen.created_to, sagas.c.id < _id_at(chosen.created_to + _clocks_apart)]
     if chosen.tag is not None:

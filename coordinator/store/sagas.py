@@ -287,17 +287,15 @@ class _Statements:
         self.load_steps = Bulk(ids, sa.select(steps).join_from(ids.selectable, steps, steps.c.saga_id == ids.c.id))
         self.unsent = Bulk(
             ids,
-            sa.select(outbox.c.saga_id, outbox.c.key).join_from(
-                ids.selectable, outbox, outbox.c.saga_id == ids.c.id
-            ),
+            sa.select(outbox.c.saga_id, outbox.c.key).join_from(ids.selectable, outbox, outbox.c.saga_id == ids.c.id),
         )
         unheld = sa.or_(outbox.c.lease_token.is_(None), outbox.c.available_at <= sa.bindparam("now", type_=Moment))
         void = sa.delete(outbox).where(
-            outbox.c.saga_id.in_(sa.select(ids.c.id)), outbox.c.kind == sa.literal_column(f"'{CommandKind.ACTION}'"), unheld
+            outbox.c.saga_id.in_(sa.select(ids.c.id)),
+            outbox.c.kind == sa.literal_column(f"'{CommandKind.ACTION}'"),
+            unheld,
         )
-        self.void = Bulk(
-            ids, void.returning(outbox.c.saga_id, outbox.c.key, outbox.c.lease_token, outbox.c.maybe_sent)
-        )
+        self.void = Bulk(ids, void.returning(outbox.c.saga_id, outbox.c.key, outbox.c.lease_token, outbox.c.maybe_sent))
         reasons = dialect.rows("v", columns_of(sagas, ("id", "waiting_for")))
         quarantine = sa.update(sagas).values(wake_at=None, waiting_on=unreadable, waiting_for=reasons.c.waiting_for)
         self.quarantine = Bulk(reasons, quarantine.where(sagas.c.id == reasons.c.id))

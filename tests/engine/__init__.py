@@ -1,0 +1,1 @@
+"""The engine, the relay, replies and timers: a coordinator that really runs."""
