@@ -43,14 +43,16 @@ class DeadLetterStore:
             for letter_id in (letter_id for letter_id, times in sorted(again.items()) for _ in range(times)):
                 await self._keep.run(connection, [_record(letters[letter_id])])
 
-    async def list(
+    async def page(
         self, chosen: DeadLetterFilter | None = None, *, limit: int = 50, cursor: str | None = None
     ) -> DeadLetterPage:
         """Dead letters that fit the filter, newest first, at most `page_max`. Raises ValueError for a bad cursor."""
         size = max(1, min(limit, page_max))
         query = sa.select(dead_letters).where(*_conditions(chosen or DeadLetterFilter()))
         if cursor is not None:
-            place = sa.tuple_(*(sa.literal(part, kind) for part, kind in zip(_place(cursor), _place_types, strict=True)))
+            place = sa.tuple_(
+                *(sa.literal(part, kind) for part, kind in zip(_place(cursor), _place_types, strict=True))
+            )
             query = query.where(sa.tuple_(dead_letters.c.at, dead_letters.c.id) < place)
         query = query.order_by(dead_letters.c.at.desc(), dead_letters.c.id.desc()).limit(size + 1)
         async with self._database.reading() as connection:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from coordinator.store.bulk import Bulk, columns_of
 from coordinator.store.database import Database
@@ -194,15 +195,13 @@ class _Statements:
         self.release = Bulk(ids, release.where(held).returning(outbox.c.key))
 
         reasons = dialect.rows("v", columns_of(outbox, ("saga_id", "key", "parked_reason")))
-        park = sa.update(outbox).values(
-            lease_token=None, maybe_sent=maybe_sent, parked_reason=reasons.c.parked_reason
-        )
+        park = sa.update(outbox).values(lease_token=None, maybe_sent=maybe_sent, parked_reason=reasons.c.parked_reason)
         held = sa.and_(
             outbox.c.saga_id == reasons.c.saga_id, outbox.c.key == reasons.c.key, outbox.c.lease_token == token
         )
         self.park = Bulk(reasons, park.where(held).returning(outbox.c.key))
 
-    def _claim(self) -> sa.ReturningUpdate[Any]:
+    def _claim(self) -> ReturningUpdate[Any]:
         paused = sa.exists().where(sagas.c.id == outbox.c.saga_id, sagas.c.paused_at.is_not(None))
         free = (
             sa.select(outbox.c.saga_id, outbox.c.key)

@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from coordinator.errors import StoreUnavailable
 from coordinator.saga.record import dump_saga, dump_step, load_saga, load_step
@@ -21,8 +22,8 @@ from coordinator.store.outbox import forget_rows, outbox_columns, outbox_record,
 from coordinator.store.schema import history, idempotency, outbox, saga_tags, sagas, steps
 from coordinator.store.values import (
     Change,
-    Committed,
     CommandKind,
+    Committed,
     Created,
     Creation,
     HistoryEntry,
@@ -287,17 +288,15 @@ class _Statements:
         self.load_steps = Bulk(ids, sa.select(steps).join_from(ids.selectable, steps, steps.c.saga_id == ids.c.id))
         self.unsent = Bulk(
             ids,
-            sa.select(outbox.c.saga_id, outbox.c.key).join_from(
-                ids.selectable, outbox, outbox.c.saga_id == ids.c.id
-            ),
+            sa.select(outbox.c.saga_id, outbox.c.key).join_from(ids.selectable, outbox, outbox.c.saga_id == ids.c.id),
         )
         unheld = sa.or_(outbox.c.lease_token.is_(None), outbox.c.available_at <= sa.bindparam("now", type_=Moment))
         void = sa.delete(outbox).where(
-            outbox.c.saga_id.in_(sa.select(ids.c.id)), outbox.c.kind == sa.literal_column(f"'{CommandKind.ACTION}'"), unheld
+            outbox.c.saga_id.in_(sa.select(ids.c.id)),
+            outbox.c.kind == sa.literal_column(f"'{CommandKind.ACTION}'"),
+            unheld,
         )
-        self.void = Bulk(
-            ids, void.returning(outbox.c.saga_id, outbox.c.key, outbox.c.lease_token, outbox.c.maybe_sent)
-        )
+        self.void = Bulk(ids, void.returning(outbox.c.saga_id, outbox.c.key, outbox.c.lease_token, outbox.c.maybe_sent))
         reasons = dialect.rows("v", columns_of(sagas, ("id", "waiting_for")))
         quarantine = sa.update(sagas).values(wake_at=None, waiting_on=unreadable, waiting_for=reasons.c.waiting_for)
         self.quarantine = Bulk(reasons, quarantine.where(sagas.c.id == reasons.c.id))
@@ -308,7 +307,7 @@ def _next_columns() -> dict[str, Any]:
     return {f"next_{name}": kind for name, kind in columns_of(sagas, _moving).items()}
 
 
-def _claim_due() -> sa.ReturningUpdate[Any]:
+def _claim_due() -> ReturningUpdate[Any]:
     due = (
         sa.select(sagas.c.id)
         .where(sagas.c.wake_at <= sa.bindparam("now", type_=Moment))
