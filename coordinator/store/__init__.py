@@ -3,10 +3,10 @@
     database        Database.open(url), begin() and reading(), the database's clock, whether the schema is there
     migration       migrate(url)
     sagas           SagaStore: create, load, commit, due, unsent, quarantine: the engine's side
-    reader          SagaReader: get, history, list, counts: the side of people
+    reader          SagaReader: get, history, page, counts: the side of people
     outbox          OutboxStore: claim, forget, release, park, ...: the relay's side
-    definitions     DefinitionStore: register, get, list, versions
-    dead_letters    DeadLetterStore: keep, list, get, resolve
+    definitions     DefinitionStore: register, get, newest, versions
+    dead_letters    DeadLetterStore: keep, page, get, resolve
     fleet           FleetStore: workers and their heartbeats, holds
     values          what goes in and comes out
     schema          the tables

@@ -43,7 +43,7 @@ class DeadLetterStore:
             for letter_id in (letter_id for letter_id, times in sorted(again.items()) for _ in range(times)):
                 await self._keep.run(connection, [_record(letters[letter_id])])
 
-    async def list(
+    async def page(
         self, chosen: DeadLetterFilter | None = None, *, limit: int = 50, cursor: str | None = None
     ) -> DeadLetterPage:
         """Dead letters that fit the filter, newest first, at most `page_max`. Raises ValueError for a bad cursor."""

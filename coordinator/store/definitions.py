@@ -52,7 +52,7 @@ class DefinitionStore:
             row = (await connection.execute(chosen.order_by(definitions.c.version.desc()).limit(1))).first()
         return None if row is None else _stored(row)
 
-    async def list(self, *, after: str | None = None, limit: int = page_max) -> list[StoredDefinition]:
+    async def newest(self, *, after: str | None = None, limit: int = page_max) -> list[StoredDefinition]:
         """The newest version of each name, by name, after that name; at most `page_max`."""
         newest = sa.select(definitions.c.name, sa.func.max(definitions.c.version).label("version"))
         if after is not None:

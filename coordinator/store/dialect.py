@@ -285,7 +285,7 @@ class Postgres(Dialect):
             pool_timeout=5,
             pool_recycle=1800,
             pool_pre_ping=True,
-            isolation_level=isolation,  # type: ignore[arg-type]
+            isolation_level=isolation,
             connect_args={"timeout": 5, "command_timeout": command_seconds, "server_settings": server_settings},
         )
 

@@ -88,7 +88,7 @@ class FleetStore:
 
     async def holds(self, *, ended_since: datetime | None = None) -> list[FleetHold]:
         """Holds that are active, and those that ended at or after that time; the oldest first, at most `holds_max`."""
-        chosen = holds.c.until.is_(None)
+        chosen: sa.ColumnElement[bool] = holds.c.until.is_(None)
         if ended_since is not None:
             chosen = sa.or_(chosen, holds.c.until >= ended_since)
         query = sa.select(holds).where(chosen).order_by(holds.c.since, holds.c.id).limit(holds_max)

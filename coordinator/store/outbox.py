@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from coordinator.store.bulk import Bulk, columns_of
 from coordinator.store.database import Database
@@ -206,7 +207,7 @@ class _Statements:
         )
         self.park = Bulk(reasons, park.where(held).returning(outbox.c.key))
 
-    def _claim(self) -> sa.ReturningUpdate[Any]:
+    def _claim(self) -> ReturningUpdate[Any]:
         paused = sa.exists().where(sagas.c.id == outbox.c.saga_id, sagas.c.paused_at.is_not(None))
         free = (
             sa.select(outbox.c.saga_id, outbox.c.key)

@@ -66,16 +66,17 @@ class SagaReader:
                 for row in rows
             ]
 
-    async def list(self, chosen: SagaFilter | None = None, *, limit: int = 50, cursor: str | None = None) -> SagaPage:
+    async def page(self, chosen: SagaFilter | None = None, *, limit: int = 50, cursor: str | None = None) -> SagaPage:
         """Sagas that fit the filter, newest first, at most `page_max`. `cursor` is the former page's."""
         size = max(1, min(limit, page_max))
         query = sa.select(*_summary_columns).where(*_conditions(chosen or SagaFilter()))
         if cursor is not None:
             query = query.where(sagas.c.id < cursor)
         async with self._database.reading() as connection:
-            rows = (await connection.execute(query.order_by(sagas.c.id.desc()).limit(size + 1))).all()
-        items = tuple(_summary(row) for row in rows[:size])
-        return SagaPage(items, items[-1].id if len(rows) > size else None)
+            rows = await connection.execute(query.order_by(sagas.c.id.desc()).limit(size + 1))
+            found = [_summary(row) for row in rows]
+        items = tuple(found[:size])
+        return SagaPage(items, items[-1].id if len(found) > size else None)
 
     async def counts(self, definition: str | None = None) -> Mapping[SagaStatus, int]:
         """How many sagas stand in each status; `count_max` means that many or more."""
@@ -91,7 +92,7 @@ class SagaReader:
         return {status: row._mapping[status.value] for status in SagaStatus}
 
 
-_summary_columns = (
+_summary_columns: tuple[sa.Column[Any], ...] = (
     sagas.c.id,
     sagas.c.definition,
     sagas.c.version,
@@ -137,7 +138,7 @@ def _conditions(chosen: SagaFilter) -> list[sa.ColumnElement[bool]]:
 
 
 def _id_at(at: datetime) -> str:
-    """Less than every UUIDv7 of that millisecond or later, greater than every earlier one: the ids are an index of time."""
+    """Below every UUIDv7 of that millisecond or later, above every earlier one: the ids are an index of time."""
     digits = f"{max(0, micros(at) // 1000):012x}"
     return f"{digits[:8]}-{digits[8:]}"
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from coordinator.errors import StoreUnavailable
 from coordinator.saga.record import dump_saga, dump_step, load_saga, load_step
@@ -21,8 +22,8 @@ from coordinator.store.outbox import forget_rows, outbox_columns, outbox_record,
 from coordinator.store.schema import history, idempotency, outbox, saga_tags, sagas, steps
 from coordinator.store.values import (
     Change,
-    Committed,
     CommandKind,
+    Committed,
     Created,
     Creation,
     HistoryEntry,
@@ -306,7 +307,7 @@ def _next_columns() -> dict[str, Any]:
     return {f"next_{name}": kind for name, kind in columns_of(sagas, _moving).items()}
 
 
-def _claim_due() -> sa.ReturningUpdate[Any]:
+def _claim_due() -> ReturningUpdate[Any]:
     due = (
         sa.select(sagas.c.id)
         .where(sagas.c.wake_at <= sa.bindparam("now", type_=Moment))
