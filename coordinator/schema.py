@@ -27,7 +27,7 @@ other_references = ("$dynamicRef", "$recursiveRef")
 
 
 class Validator(Protocol):
-    def iter_errors(self, instance: Any) -> Any: ...
+    def validate(self, instance: Any) -> None: ...
 
 
 def check_schema(schema: Mapping[str, Any]) -> str | None:
@@ -45,11 +45,13 @@ def violation(schema: Mapping[str, Any], value: Any) -> str | None:
 
     Raises ValueError if the schema is unusable, which registration has ruled out.
     """
-    error = next(iter(_validator(_text(schema)).iter_errors(value)), None)
-    if error is None:
-        return None
-    place = ".".join(str(part) for part in error.instance_path)
-    return f"{place}: {_first_line(error)}" if place else _first_line(error)
+    validator = _validator(_text(schema))
+    try:
+        validator.validate(value)  # stops at the first error; iter_errors collects all of them, at 4 ms for each item
+    except jsonschema_rs.ValidationError as error:
+        place = ".".join(str(part) for part in error.instance_path)
+        return f"{place}: {_first_line(error)}" if place else _first_line(error)
+    return None
 
 
 class _Size:

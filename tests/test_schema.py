@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -97,3 +98,11 @@ def test_a_violation_names_the_place_and_not_the_value() -> None:
 
 def test_a_pattern_takes_time_linear_in_the_text() -> None:
     assert violation({"pattern": "^(a+)+$"}, "a" * 50_000 + "b") is not None
+
+
+def test_a_long_list_of_wrong_items_is_answered_soon() -> None:
+    schema = {"items": {"anyOf": [{"type": "string"}] * 400}}
+    assert check_schema(schema) is None
+    began = time.process_time()
+    assert violation(schema, [1] * 10_000) is not None
+    assert time.process_time() - began < 1.0

@@ -231,12 +231,16 @@ def _check_read(step: Step, name: str, path: str, graph: _Graph, faults: Faults)
 
 
 def _check_when(step: Step, graph: _Graph, faults: Faults) -> None:
-    """What is missing is null there, so a misspelt step would be a step that silently never runs."""
+    """What is missing is null there, so a step misspelt or out of order would be one that silently never runs."""
     if step.when is None:
         return
-    for name in sorted(query.steps_read(step.when) - graph.steps.keys()):
-        message = f"when: steps.{shown(name)} reads a step that is not there"
-        faults.add("unknown-step", message, _meant(name, graph.steps, faults), step.name)
+    for name in sorted(query.steps_read(step.when) - graph.ancestors[step.name]):
+        if name in graph.steps:
+            message = f"when: steps.{shown(name)} would always be null: it does not come before {step.name}"
+            faults.add("result-may-not-exist", message, f"add {name} to its after", step.name)
+        else:
+            message = f"when: steps.{shown(name)} reads a step that is not there"
+            faults.add("unknown-step", message, _meant(name, graph.steps, faults), step.name)
 
 
 def _meant(name: str, names: Iterable[str], faults: Faults) -> str:

@@ -353,6 +353,11 @@ def test_result_may_not_exist_of_a_step_that_does_not_come_before() -> None:
     assert is_accepted(saga(step("a"), step("b"), step("c", input="${steps.a.x}")))
 
 
+def test_result_may_not_exist_in_a_when_that_would_always_read_null() -> None:
+    document = saga(step("a"), step("b", after=[], when="steps.a.x == `1`"), step("c", when="steps.c.x"))
+    assert found_in(document) == {("result-may-not-exist", "b"), ("result-may-not-exist", "c")}
+
+
 def test_deadline_too_short() -> None:
     retry = {"max_attempts": 3, "first": 10, "factor": 2, "jitter": 0}
     assert is_accepted(saga(step("a", timeout=10, retry=retry), deadline=60))  # 3 x 10 and 10 + 20
