@@ -100,7 +100,7 @@ class OutboxStore:
 
     async def orphan(self) -> None:
         """End every lease: whoever held them is gone. Only for who knows to be the only process on this database."""
-        held = sa.update(outbox).where(outbox.c.lease_token.is_not(None)).values(lease_until=epoch)
+        held = sa.update(outbox).where(outbox.c.lease_token.is_not(None)).values(available_at=epoch)
         async with self._database.begin() as connection:
             await connection.execute(held)
 
