@@ -14,7 +14,8 @@ from aio_pika import Message, connect
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from tests.servers.postgres import ephemeral_postgres, installed_postgres
+from tests.servers import ephemeral_postgres
+from tests.servers.postgres import installed_postgres
 
 needs_binaries = pytest.mark.skipif(installed_postgres() is None, reason="no PostgreSQL binaries are installed here")
 
@@ -37,7 +38,6 @@ async def test_a_fresh_virtual_host_has_no_queue_of_another_test(fresh_rabbitmq_
         await channel.default_exchange.publish(Message(b"left behind"), "parcels")
 
 
-@needs_binaries
 @pytest.mark.postgres
 async def test_a_killed_server_comes_back_with_its_data_under_the_same_url() -> None:
     with ephemeral_postgres() as server:

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from tests.servers.containers import ContainerPostgres, ContainerRabbitMQ, docker_answers
-from tests.servers.postgres import EphemeralPostgres, ephemeral_postgres, installed_postgres
+from tests.servers.postgres import EphemeralPostgres, installed_postgres
 from tests.servers.process import ServerUnavailable
-from tests.servers.rabbitmq import EphemeralRabbitMQ, ephemeral_rabbitmq, installed_rabbitmq
+from tests.servers.rabbitmq import EphemeralRabbitMQ, installed_rabbitmq
 
 __all__ = [
     "EphemeralPostgres",
     "EphemeralRabbitMQ",
+    "OwnPostgres",
+    "OwnRabbitMQ",
     "ServerUnavailable",
     "Servers",
     "embedded_only",
@@ -88,6 +90,52 @@ class GivenRabbitMQ:
 
     def stop(self) -> None:
         """It isn't ours to stop."""
+
+
+class OwnPostgres(Postgres, Protocol):
+    """A PostgreSQL of one's own. `url` stays the same whatever is done to it, and data stay until `stop`."""
+
+    def start(self) -> None:
+        """Bring it back after `kill`."""
+
+    def restart(self) -> None:
+        """Stop it as an operator would, and start it again."""
+
+    def kill(self) -> None:
+        """Crash it: it dies without a word."""
+
+
+class OwnRabbitMQ(RabbitMQ, Protocol):
+    """A RabbitMQ of one's own. Its URLs stay the same whatever is done to it, and data stay until `stop` or a wipe."""
+
+    def start(self) -> None:
+        """Bring it back after `kill`."""
+
+    def restart(self, *, wipe: bool = False) -> None:
+        """Stop it as an operator would, and start it again; with `wipe` everything it kept is gone."""
+
+    def kill(self) -> None:
+        """Crash it: it dies without a word."""
+
+
+@contextmanager
+def ephemeral_postgres() -> Iterator[OwnPostgres]:
+    """A PostgreSQL of one's own for the length of a `with`: installed, or a container. Raises ServerUnavailable."""
+    server: OwnPostgres = EphemeralPostgres() if installed_postgres() else ContainerPostgres()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def ephemeral_rabbitmq() -> Iterator[OwnRabbitMQ]:
+    """A RabbitMQ of one's own for the length of a `with`: installed, or a container. Raises ServerUnavailable."""
+    server: OwnRabbitMQ = EphemeralRabbitMQ() if installed_rabbitmq() else ContainerRabbitMQ()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 def find_postgres() -> Postgres:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.servers.process import ServerUnavailable
+from tests.servers.process import ServerUnavailable, free_port, start_seconds
+from tests.servers.rabbitmq import speaks_amqp
 
 postgres_image = "postgres:17"
 rabbitmq_image = "rabbitmq:4-management"
@@ -37,46 +40,126 @@ def _pings(address: str | tuple[str, int], family: socket.AddressFamily, timeout
         return False
 
 
+class _Container:
+    """One container whose ports stay the same when it is killed and started again."""
+
+    def __init__(self, make: Callable[[], Any], image: str, ready: Callable[[Any], bool]) -> None:
+        self._make = make
+        self._image = image
+        self._ready = ready
+        self.container = self._fresh()
+
+    def _fresh(self) -> Any:
+        from docker.errors import DockerException  # type: ignore[import-untyped]
+
+        container = self._make()
+        try:
+            container.start()
+        except (DockerException, OSError, TimeoutError) as error:
+            raise ServerUnavailable(f"a Docker engine answers, but {self._image} did not start: {error}") from error
+        return container
+
+    @property
+    def running(self) -> bool:
+        wrapped = self.container.get_wrapped_container()
+        wrapped.reload()
+        return bool(wrapped.status == "running")
+
+    def start(self) -> None:
+        if self.running:
+            return
+        self.container.get_wrapped_container().start()
+        give_up_at = time.monotonic() + start_seconds
+        while not self._ready(self.container):
+            if time.monotonic() > give_up_at:
+                raise ServerUnavailable(f"{self._image} did not come back within {start_seconds:.0f} seconds")
+            time.sleep(0.1)
+
+    def restart(self, *, wipe: bool = False) -> None:
+        if wipe:
+            self.container.stop()
+            self.container = self._fresh()
+        else:
+            self.container.get_wrapped_container().stop(timeout=20)
+            self.start()
+
+    def kill(self) -> None:
+        if self.running:
+            self.container.get_wrapped_container().kill()
+            self.container.get_wrapped_container().wait()
+
+
 class ContainerPostgres:
-    """PostgreSQL in a container. Raises ServerUnavailable when it can't be pulled or started."""
+    """PostgreSQL in a container, with the verbs of EphemeralPostgres. Raises ServerUnavailable when it can't start."""
 
     def __init__(self) -> None:
-        from testcontainers.community.postgres import PostgresContainer
+        port = free_port()
 
-        container = PostgresContainer(postgres_image, username="postgres", dbname="postgres", driver="asyncpg")
-        self._container = _started(container, postgres_image)
+        def make() -> Any:
+            from testcontainers.community.postgres import PostgresContainer
+
+            container = PostgresContainer(postgres_image, username="postgres", dbname="postgres", driver="asyncpg")
+            return container.with_bind_ports(5432, port)
+
+        self._server = _Container(make, postgres_image, _accepts_connections)
         self.origin = f"container {postgres_image}"
-        self.url: str = container.get_connection_url()
+        self.url: str = self._server.container.get_connection_url()
+
+    def start(self) -> None:
+        self._server.start()
+
+    def restart(self) -> None:
+        self._server.restart()
+
+    def kill(self) -> None:
+        self._server.kill()
 
     def stop(self) -> None:
-        self._container.stop()
+        self._server.container.stop()
+
+
+def _accepts_connections(container: Any) -> bool:
+    return bool(container.exec(["pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"]).exit_code == 0)
 
 
 class ContainerRabbitMQ:
-    """RabbitMQ with its management API in a container. Raises ServerUnavailable as above."""
+    """RabbitMQ in a container, with the verbs of EphemeralRabbitMQ. Raises ServerUnavailable when it can't start."""
 
     def __init__(self) -> None:
-        from testcontainers.core.container import DockerContainer
-        from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+        port, management_port = free_port(), free_port()
 
-        container = DockerContainer(rabbitmq_image).with_exposed_ports(5672, 15672)
-        # The user `guest` may only come from the broker's own machine, which a container's neighbour is not.
-        container = container.with_env("RABBITMQ_DEFAULT_USER", "amends").with_env("RABBITMQ_DEFAULT_PASS", "amends")
-        container = container.waiting_for(LogMessageWaitStrategy("Server startup complete"))
-        self._container = _started(container, rabbitmq_image)
+        def make() -> Any:
+            from testcontainers.core.container import DockerContainer
+            from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+
+            # The user `guest` may only come from the broker's own machine, which a container's neighbour is not. The
+            # name of the host is part of the node's, and so of the place of its data.
+            return (
+                DockerContainer(rabbitmq_image, hostname="amends")
+                .with_bind_ports(5672, port)
+                .with_bind_ports(15672, management_port)
+                .with_env("RABBITMQ_DEFAULT_USER", "amends")
+                .with_env("RABBITMQ_DEFAULT_PASS", "amends")
+                .waiting_for(LogMessageWaitStrategy("Server startup complete"))
+            )
+
+        def ready(container: Any) -> bool:
+            return speaks_amqp(port, container.get_container_host_ip())
+
+        self._server = _Container(make, rabbitmq_image, ready)
         self.origin = f"container {rabbitmq_image}"
-        host = container.get_container_host_ip()
-        self.url = f"amqp://amends:amends@{host}:{container.get_exposed_port(5672)}/"
-        self.management_url = f"http://amends:amends@{host}:{container.get_exposed_port(15672)}"
+        host = self._server.container.get_container_host_ip()
+        self.url = f"amqp://amends:amends@{host}:{port}/"
+        self.management_url = f"http://amends:amends@{host}:{management_port}"
+
+    def start(self) -> None:
+        self._server.start()
+
+    def restart(self, *, wipe: bool = False) -> None:
+        self._server.restart(wipe=wipe)
+
+    def kill(self) -> None:
+        self._server.kill()
 
     def stop(self) -> None:
-        self._container.stop()
-
-
-def _started(container: Any, image: str) -> Any:
-    from docker.errors import DockerException  # type: ignore[import-untyped]
-
-    try:
-        return container.start()
-    except (DockerException, OSError, TimeoutError) as error:
-        raise ServerUnavailable(f"a Docker engine answers, but {image} did not start: {error}") from error
+        self._server.container.stop()

@@ -8,8 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -101,13 +99,3 @@ class EphemeralPostgres:
     def stop(self) -> None:
         """End it and delete its data."""
         self._process.remove()
-
-
-@contextmanager
-def ephemeral_postgres() -> Iterator[EphemeralPostgres]:
-    """A PostgreSQL of one's own for the length of a `with`. Raises ServerUnavailable where none is installed."""
-    server = EphemeralPostgres()
-    try:
-        yield server
-    finally:
-        server.stop()

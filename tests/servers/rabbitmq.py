@@ -8,8 +8,6 @@ import signal
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tests.servers.process import GuardedProcess, ServerUnavailable, free_port
@@ -146,13 +144,3 @@ class EphemeralRabbitMQ:
         """End it and delete its data. Nobody will read them, so it isn't asked to close them in order."""
         self._process.end(signal.SIGKILL)
         self._process.remove()
-
-
-@contextmanager
-def ephemeral_rabbitmq() -> Iterator[EphemeralRabbitMQ]:
-    """A RabbitMQ of one's own for the length of a `with`. Raises ServerUnavailable where none is installed."""
-    server = EphemeralRabbitMQ()
-    try:
-        yield server
-    finally:
-        server.stop()
