@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -19,6 +18,7 @@ from amends.errors import PayloadError
 from coordinator.definitions import Definitions
 from coordinator.errors import Quarantined, StoreUnavailable, UnknownSaga
 from coordinator.fleet import Fleet
+from coordinator.lane import Lane, fail
 from coordinator.saga.decision import Decision, Incident, SendCommand, VoidUnsent
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.event import Event, Failure, Kind, Replied, Started, Unsendable, Voided, Woke
@@ -29,12 +29,11 @@ from coordinator.saga.transition import decide
 from coordinator.schema import violation
 from coordinator.store.sagas import SagaStore
 from coordinator.store.values import Change, Created, Creation, HistoryEntry, NewSaga, OutboxRow, Unreadable
-from coordinator.wire import outbox_row, parse_key
+from coordinator.wire import new_id, outbox_row, parse_key
 
 log = logging.getLogger(__name__)
 
 batch_max = 256  # events in one transaction
-waiting_max = 20_000  # events that may wait in memory; beyond it the caller waits
 lease_seconds = 30.0
 conflicts_max = 50  # how often one event may lose its compare-and-set before something must be wrong
 
@@ -128,8 +127,8 @@ class Engine:
     ) -> None:
         self._store, self._definitions, self._fleet = store, definitions, fleet
         self._now, self._token, self._outgoing, self._wake, self._observers = now, token, outgoing, wake, observers
-        self._lanes = [_Lane() for _ in range(lanes)]
-        self._starts = _Lane()
+        self._lanes: list[Lane[_Job]] = [Lane() for _ in range(lanes)]
+        self._starts: Lane[_Start] = Lane()
 
     async def start(self, beginning: Beginning) -> Creation:
         """Start a saga, durably, once per caller and key. Raises StoreUnavailable."""
@@ -154,7 +153,7 @@ class Engine:
             for lane in self._lanes:
                 group.create_task(self._run(lane, self._move))
 
-    async def _run(self, lane: _Lane, work: Callable[[list[Any]], Any]) -> None:
+    async def _run(self, lane: Lane[Any], work: Callable[[list[Any]], Any]) -> None:
         while True:
             batch = await lane.take(batch_max)
             task = asyncio.ensure_future(work(batch))
@@ -167,7 +166,7 @@ class Engine:
                         job.done.cancel()
                 raise
 
-    def _lane(self, saga_id: str) -> _Lane:
+    def _lane(self, saga_id: str) -> Lane[_Job]:
         return self._lanes[hash(saga_id) % len(self._lanes)]
 
     # -- starting ----------------------------------------------------------------------------------------------------
@@ -205,7 +204,7 @@ class Engine:
         except StoreUnavailable as error:
             # Whether it was committed is unknown; a caller with a key asks again and gets the same saga.
             for start in batch:
-                _fail(start.done, error)
+                fail(start.done, error)
             return
         for start, result in zip(batch, results, strict=True):
             if isinstance(result, Created):
@@ -233,11 +232,11 @@ class Engine:
         for job in batch:
             saga = loaded.get(job.saga_id)
             if saga is None:
-                _fail(job.done, UnknownSaga(job.saga_id))
+                fail(job.done, UnknownSaga(job.saga_id))
                 continue
             if isinstance(saga, Unreadable):
                 broken[job.saga_id] = saga.reason
-                _fail(job.done, Quarantined(job.saga_id, saga.reason))
+                fail(job.done, Quarantined(job.saga_id, saga.reason))
                 continue
             try:
                 move = moves.get(saga.id)
@@ -254,7 +253,7 @@ class Engine:
                 broken[saga.id] = f"{type(error).__name__}: {error}"
                 given_up = moves.pop(saga.id, None)
                 for failed in given_up.jobs if given_up else [job]:
-                    _fail(failed.done, Quarantined(saga.id, str(error)))
+                    fail(failed.done, Quarantined(saga.id, str(error)))
         if broken:
             await self._store.quarantine(broken)
         await self._commit(list(moves.values()))
@@ -331,7 +330,7 @@ class Engine:
         for job in reversed(jobs):
             job.conflicts += 1
             if job.conflicts > conflicts_max:
-                _fail(job.done, Quarantined(job.saga_id, f"lost {conflicts_max} compare-and-sets in a row"))
+                fail(job.done, Quarantined(job.saga_id, f"lost {conflicts_max} compare-and-sets in a row"))
             else:
                 self._lane(job.saga_id).put_first(job)
 
@@ -362,49 +361,6 @@ class Engine:
         return self._now() + timedelta(seconds=lease_seconds)
 
 
-class _Lane:
-    """Jobs that wait, oldest first, bounded. `take` returns all that wait, up to a limit."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[Any] = deque()
-        self._some = asyncio.Event()
-        self._room = asyncio.Event()
-
-    async def put(self, job: Any) -> None:
-        while len(self._waiting) >= waiting_max:
-            self._room.clear()
-            await self._room.wait()
-        self.put_now(job)
-
-    def put_now(self, job: Any) -> None:
-        job.done.add_done_callback(_read)
-        self._waiting.append(job)
-        self._some.set()
-
-    def put_first(self, job: Any) -> None:
-        self._waiting.appendleft(job)
-        self._some.set()
-
-    async def take(self, limit: int) -> list[Any]:
-        await self._some.wait()
-        taken = [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
-        self._room.set()
-        if not self._waiting:
-            self._some.clear()
-        return taken
-
-
-def _read(done: asyncio.Future[Any]) -> None:
-    """A caller that went away does not make its job's error an unread one."""
-    if not done.cancelled():
-        done.exception()
-
-
-def _fail(done: asyncio.Future[Any], error: Exception) -> None:
-    if not done.done():
-        done.set_exception(error)
-
-
 def _standing(definition: SagaDefinition, saga: Saga) -> dict[str, Any]:
     """What the list of sagas is filtered by, beside the saga itself."""
     wait = waiting_on(definition, saga)
@@ -432,11 +388,3 @@ def _entries(move: _Move) -> tuple[HistoryEntry, ...]:
         name, facts = dump_event(decision.event)
         entries.append(HistoryEntry(decision.saga.revision, decision.event.at, name, facts, decision.notes))
     return tuple(entries)
-
-
-def new_id(at: datetime) -> str:
-    """A UUID of version 7 (RFC 9562 §5.7): its text sorts by time, so lists are newest first by id alone."""
-    milliseconds = int(at.timestamp() * 1000)
-    bits = (milliseconds << 80) | (0x7 << 76) | (secrets.randbits(12) << 64) | (0b10 << 62) | secrets.randbits(62)
-    text = f"{bits:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import datetime, timedelta
 
+from amends import message
 from amends.message import Command, Reply, encode_item
 from coordinator.saga.decision import SendCommand
 from coordinator.saga.event import Answer, CommandId, Effect, Failure, Kind, Replied, Undone
@@ -23,7 +25,7 @@ def outbox_row(saga: Saga, effect: SendCommand, at: datetime) -> OutboxRow:
         saga=saga.definition,
         step=effect.command.step,
         iteration=effect.command.iteration,
-        kind=effect.command.kind.value,
+        kind=message.Kind(effect.command.kind.value),
         epoch=effect.command.epoch,
         attempt=effect.attempt,
         inquire=bool(effect.inquiry),
@@ -65,3 +67,11 @@ def parse_key(key: str) -> tuple[CommandId, int]:
     """An outbox key, "step/iteration/kind/epoch/attempt", as a command and its attempt."""
     step, iteration, kind, epoch, attempt = key.split("/")[:5]
     return CommandId(step, int(iteration), Kind(kind), int(epoch)), int(attempt)
+
+
+def new_id(at: datetime) -> str:
+    """A UUID of version 7 (RFC 9562 §5.7): its text sorts by time, so lists are newest first by id alone."""
+    milliseconds = int(at.timestamp() * 1000)
+    bits = (milliseconds << 80) | (0x7 << 76) | (secrets.randbits(12) << 64) | (0b10 << 62) | secrets.randbits(62)
+    text = f"{bits:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -36,7 +36,8 @@ class Puppet:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        assert self._consumer and self._task
+        assert self._consumer
+        assert self._task
         await self._consumer.close()
         await self._task
 
