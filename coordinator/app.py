@@ -98,11 +98,15 @@ class App:
         )
         self.supervisor.start()
 
-    async def stop(self) -> None:
-        """End in bounded time: stop hearing and waking, finish what is being committed, hand back what is unsent."""
+    async def stop(self, *, close_broker: bool = True) -> None:
+        """End in bounded time: stop hearing and waking, finish what is being committed, hand back what is unsent.
+
+        A broker that others in this process still use is left open.
+        """
         await self.supervisor.stop()
-        async with asyncio.timeout(2.0):
-            await self.broker.close()
+        if close_broker:
+            async with asyncio.timeout(2.0):
+                await self.broker.close()
         async with asyncio.timeout(3.0):
             await self.database.close()
 
