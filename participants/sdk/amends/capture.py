@@ -55,12 +55,13 @@ class LogLines(logging.Handler):
                 self.handleError(record)
             else:
                 current[1].append(clean_text(line, log_line_chars_max))
-        others = [handler for handler in logging.getLogger().handlers if not isinstance(handler, LogLines)]
-        if not others and self._speaks_first() and logging.lastResort is not None:
-            if record.levelno >= logging.lastResort.level:
-                logging.lastResort.handle(record)
+        if self._hides_the_default() and logging.lastResort is not None and record.levelno >= logging.WARNING:
+            logging.lastResort.handle(record)
 
-    def _speaks_first(self) -> bool:
-        """Of several participants in one process, one passes the line on."""
-        first = next((handler for handler in logging.getLogger().handlers if isinstance(handler, LogLines)), None)
-        return first is self
+    def _hides_the_default(self) -> bool:
+        """Whether logging isn't set up, so that this handler alone keeps warnings from standard error.
+
+        Of several participants in one process, the first passes them on.
+        """
+        handlers = logging.getLogger().handlers
+        return handlers[:1] == [self] and all(isinstance(handler, LogLines) for handler in handlers)

@@ -1,7 +1,7 @@
 """Where PostgreSQL and SQLite differ, and how to open either so that it keeps an inbox's promises.
 
-A plain SQLAlchemy engine on SQLite begins a transaction only at its first write, so two transactions may read the same
-row and the second silently overwrites the first. `open_engine` begins each one as a writer; `SqlInbox` accepts no other.
+A plain SQLAlchemy engine on SQLite begins a transaction only at its first write, so two of them may read the same row
+and the second silently overwrites the first. `open_engine` begins each one as a writer; `SqlInbox` accepts no other.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Insert, Table, event, literal_column
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from amends.errors import InboxError
@@ -59,7 +60,11 @@ def _open_postgres(url: str, connections: int) -> AsyncEngine:
         pool_timeout=connect_seconds,
         pool_pre_ping=True,
         isolation_level="READ COMMITTED",
-        connect_args={"timeout": connect_seconds, "command_timeout": statement_seconds + 5, "server_settings": settings},
+        connect_args={
+            "timeout": connect_seconds,
+            "command_timeout": statement_seconds + 5,
+            "server_settings": settings,
+        },
     )
 
 
@@ -70,7 +75,8 @@ def _open_sqlite(url: str, connections: int) -> AsyncEngine:
     def configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver begins nothing; the listener below does
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={busy_seconds * 1000}", "foreign_keys=ON"):
+        pragmas = ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={busy_seconds * 1000}", "foreign_keys=ON")
+        for pragma in pragmas:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -136,6 +142,8 @@ def is_transient(error: BaseException) -> bool:
             name = str(getattr(current, "sqlite_errorname", ""))
             if any(name == known or name.startswith(f"{known}_") for known in transient_sqlite):
                 return True
+        if isinstance(current, PoolTimeout):
+            return True
         current = current.__cause__
     return False
 

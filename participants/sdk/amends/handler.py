@@ -99,7 +99,13 @@ class Handler:
         return replace(self, function=fail, wants=frozenset(), models={}, lease_seconds=None, stand_in=True)
 
     async def run(
-        self, command: Command, worker: Worker, *, tx: object | None, seconds: float, passes: Callable[[BaseException], bool]
+        self,
+        command: Command,
+        worker: Worker,
+        *,
+        tx: object | None,
+        seconds: float,
+        passes: Callable[[BaseException], bool],
     ) -> Reply:
         """Call the function and say how it ended.
 

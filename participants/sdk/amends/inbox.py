@@ -45,6 +45,10 @@ class CommitRefused(AmendsError):
     """The database refused the transaction at its end, for a constraint it checks only there."""
 
 
+class TransactionLost(AmendsError):
+    """After a failure of the handler the transaction couldn't be taken back to the savepoint."""
+
+
 class CommitUnknown(AmendsError):
     """COMMIT ended in an error: whether it took place, only the inbox can say."""
 
@@ -67,7 +71,7 @@ class SqlInbox:
     async def check(self) -> None:
         """Raise InboxError if this inbox can't work: an unsafe engine, no table. Other errors: no database now."""
         await self._check_engine()
-        async with self._engine.connect() as connection:
+        async with self._turn(), self._engine.connect() as connection:
             there = await connection.run_sync(lambda sync: inspect(sync).has_table(record.inbox.name))
         if not there:
             raise InboxError(f"there is no table {record.inbox.name}: call `await inbox.create()` once")
@@ -101,7 +105,7 @@ class SqlInbox:
             return await self._answer_inside(command, handler, worker)
         except InboxUnavailable:
             raise
-        except (SQLAlchemyError, OSError, CommitUnknown) as error:
+        except (SQLAlchemyError, OSError, CommitUnknown, CommitRefused, TransactionLost) as error:
             raise InboxUnavailable(f"{command.id}: {type(error).__name__}: {error}"[:500]) from error
 
     # --- the handler inside the transaction ---------------------------------------------------------------------------
@@ -109,7 +113,7 @@ class SqlInbox:
     async def _answer_inside(self, command: Command, handler: Handler, worker: Worker) -> Reply:
         try:
             return await self._transact(partial(self._work_inside, command, handler, worker))
-        except (HandlerTimeout, HandlerEndedTransaction, CommitRefused) as error:
+        except (HandlerTimeout, HandlerEndedTransaction, CommitRefused, TransactionLost) as error:
             # The transaction is gone, and with it everything the handler did. A second one writes that down, unless
             # the row has moved on meanwhile: it is judged anew like any command.
             stand_in = handler.failing(error)
@@ -140,7 +144,13 @@ class SqlInbox:
             await connection.invalidate()
             raise HandlerEndedTransaction("it called commit() or rollback(): the transaction ends by itself")
         if reply.answer is not Answer.SUCCEEDED:
-            await savepoint.rollback()
+            try:
+                await savepoint.rollback()
+            except SQLAlchemyError as error:
+                if is_transient(error):
+                    raise
+                await connection.invalidate()
+                raise TransactionLost(reply.error.message if reply.error is not None else "") from error
             return reply
         try:
             await savepoint.commit()
@@ -155,9 +165,7 @@ class SqlInbox:
 
     # --- the handler between two transactions -------------------------------------------------------------------------
 
-    async def _answer_outside(
-        self, command: Command, handler: Handler, worker: Worker, lease_seconds: float
-    ) -> Reply:
+    async def _answer_outside(self, command: Command, handler: Handler, worker: Worker, lease_seconds: float) -> Reply:
         """Commit the intent, run without a transaction, commit how it ended."""
         token = secrets.token_hex(8)
         began = time.monotonic()  # before the lease does, so that the handler's time is over first
@@ -171,9 +179,11 @@ class SqlInbox:
             raise InboxUnavailable(f"{command.id}: its lease was over before its handler could begin")
         told = _with_result(command, verdict)
         reply = await handler.run(told, worker, tx=None, seconds=seconds, passes=lambda error: False)
-        if verdict.uncertain:
+        if any(
+            verdict.uncertain for verdict in verdicts
+        ):  # a try whose COMMIT is unknown may have seen more than the last
             reply = without_proof(reply)
-        return await self._transact(partial(self._conclude, command, worker, token, reply, verdict))
+        return await self._transact(partial(self._conclude, command, worker, token, reply))
 
     async def _intend(
         self,
@@ -191,7 +201,7 @@ class SqlInbox:
         return worker.reply(command, Answer.IN_PROGRESS), True
 
     async def _conclude(
-        self, command: Command, worker: Worker, token: str, reply: Reply, begun: Verdict, connection: AsyncConnection
+        self, command: Command, worker: Worker, token: str, reply: Reply, connection: AsyncConnection
     ) -> tuple[Reply, bool]:
         key = Key.of(command)
         own = await record.claim(connection, key, {"state": State.RUNNING, "attempt": command.attempt, "token": token})
@@ -201,8 +211,7 @@ class SqlInbox:
         if command.kind is Kind.ACTION and reply.answer is Answer.SUCCEEDED:
             late = await record.compensation_counts(connection, key)
             reply = reply.model_copy(update={"recorded_after_compensation": late})
-        doubtful = Verdict(doubtful=begun.doubtful or own.doubtful)
-        await self._keep(connection, command, reply, doubtful, token)
+        await self._keep(connection, command, reply, verdict, token)
         return reply, True
 
     # --- what both share ----------------------------------------------------------------------------------------------
@@ -230,8 +239,8 @@ class SqlInbox:
         if verdict.keep and verdict.reply is not None:
             await self._keep(connection, command, verdict.reply, verdict, token)
         elif verdict.reply is None and not own.fresh and lease_seconds is not None:
-            attempt = max(own.attempt, command.attempt)
-            await record.write(connection, key, {**intent, "attempt": attempt, "doubtful": verdict.doubtful, "reply": None})
+            again = {"attempt": max(own.attempt, command.attempt), "doubtful": verdict.doubtful, "reply": None}
+            await record.write(connection, key, {**intent, **again})
         return verdict
 
     async def _inquire(self, command: Command, worker: Worker, connection: AsyncConnection) -> tuple[Reply, bool]:
@@ -267,7 +276,7 @@ class SqlInbox:
         }
         changes: dict[str, Any] = {
             "state": states[reply.answer].value,
-            "attempt": command.attempt,
+            "attempt": max(command.attempt, verdict.attempt),
             "doubtful": verdict.doubtful or reply.effect is Effect.UNKNOWN,
             "reply": record.kept(reply),
             "token": token or None,
@@ -286,7 +295,7 @@ class SqlInbox:
             try:
                 return await self._transact_once(work)
             except (SQLAlchemyError, OSError, CommitUnknown) as error:
-                hopeless = isinstance(error, SQLAlchemyError) and not is_transient(error) and not _is_pool_timeout(error)
+                hopeless = isinstance(error, SQLAlchemyError) and not is_transient(error)
                 if hopeless or turn == turns_max:
                     raise
                 await asyncio.sleep(min(turn_seconds_max, 0.01 * 2**turn) * random.uniform(0.5, 1.0))
@@ -324,10 +333,6 @@ class SqlInbox:
 
 def _with_result(command: Command, verdict: Verdict) -> Command:
     return command if verdict.result is None else command.model_copy(update={"result": verdict.result})
-
-
-def _is_pool_timeout(error: SQLAlchemyError) -> bool:
-    return type(error).__name__ == "TimeoutError"
 
 
 @contextmanager

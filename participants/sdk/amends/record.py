@@ -1,7 +1,7 @@
 """The inbox's table, and what can be done with a row of it: claim, read, write, forget.
 
-One row is one command, whatever its attempt: `saga_id, step, iteration, kind, epoch`. An action has a single row for all
-epochs (epoch 0), so that whoever comes to undo it always meets it. Times are Unix seconds of the database's clock.
+One row is one command, whatever its attempt: `saga_id, step, iteration, kind, epoch`. An action has a single row for
+all epochs (epoch 0), so that whoever comes to undo it always meets it. Times are Unix seconds of the database's clock.
 """
 
 from __future__ import annotations

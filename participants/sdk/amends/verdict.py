@@ -29,6 +29,7 @@ class Verdict:
     fence_doubtful: bool = False  # … and may have had an effect
     doubtful: bool = False  # some earlier run of the command's own row may have had an effect
     uncertain: bool = False  # and it may have been this very attempt, which then can't end clean
+    attempt: int = 0  # the latest attempt the row knew
     result: Any = None  # to a compensation that runs: what its action gave, where that is known
 
 
@@ -46,7 +47,9 @@ def judge_action(command: Command, own: Entry, worker: Worker, token: str) -> Ve
         case State.FAILED | State.RUNNING:
             if _expired(command, own):
                 return _untouched(worker.reply(command, Answer.EXPIRED))
-            return Verdict(doubtful=_in_doubt(own, token), uncertain=_uncertain(command, own, token))
+            return Verdict(
+                doubtful=_in_doubt(own, token), uncertain=_uncertain(command, own, token), attempt=own.attempt
+            )
 
 
 def judge_compensation(command: Command, action: Entry, own: Entry, worker: Worker, token: str) -> Verdict:
@@ -70,10 +73,11 @@ def judge_compensation(command: Command, action: Entry, own: Entry, worker: Work
             fence_doubtful=True,
             doubtful=_in_doubt(own, token),
             uncertain=_uncertain(command, own, token),
+            attempt=own.attempt,
             result=result,
         )
     nothing = worker.reply(command, Answer.SUCCEEDED, undone=Undone.NOTHING_TO_UNDO)
-    return Verdict(nothing, keep=True, fence=True)
+    return Verdict(nothing, keep=True, fence=True, attempt=own.attempt)
 
 
 def judge_inquiry(command: Command, asked: Entry | None, worker: Worker) -> Verdict:
@@ -90,7 +94,8 @@ def judge_inquiry(command: Command, asked: Entry | None, worker: Worker) -> Verd
         return Verdict(worker.reply(command, Answer.NOT_EXECUTED), fence=True)
     why = asked.reply.error if asked.reply is not None else None
     lost = Failure(type="LeaseExpired", message="its handler began and has not said how it ended")
-    return Verdict(worker.reply(command, Answer.FAILED, effect=Effect.UNKNOWN, error=why or lost), fence=True, fence_doubtful=True)
+    unknown = worker.reply(command, Answer.FAILED, effect=Effect.UNKNOWN, error=why or lost)
+    return Verdict(unknown, fence=True, fence_doubtful=True)
 
 
 def judge_end(command: Command, own: Entry, reply: Reply, worker: Worker, token: str) -> Verdict:
@@ -102,7 +107,7 @@ def judge_end(command: Command, own: Entry, reply: Reply, worker: Worker, token:
     if own.reply is not None and (own.state is State.SUCCEEDED or own.token == token):
         return _untouched(_readdressed(own, command))
     if reply.answer is Answer.SUCCEEDED or (own.state is State.RUNNING and own.token == token):
-        return Verdict(reply, keep=True)
+        return Verdict(reply, keep=True, doubtful=own.doubtful, attempt=own.attempt)
     if own.held_by_other(token):
         return _untouched(worker.reply(command, Answer.IN_PROGRESS))
     return _untouched(without_proof(reply))
