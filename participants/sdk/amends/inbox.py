@@ -311,6 +311,8 @@ class SqlInbox:
             try:
                 await transaction.commit()
             except Exception as error:
+                # The connection may still be inside the transaction (SQLite's is): nobody shall get it like that.
+                await connection.invalidate()
                 if is_refusal(error):
                     raise CommitRefused(str(error)[:500]) from error
                 raise CommitUnknown(f"{type(error).__name__}: {error}"[:500]) from error
