@@ -1,4 +1,4 @@
-"""A payment participant for the tests: every effect is a row of a ledger, and what a handler does is set by the test."""
+"""A payment participant for the tests: each effect is a row of a ledger, and the test sets what a handler does."""
 
 from __future__ import annotations
 

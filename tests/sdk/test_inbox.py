@@ -211,7 +211,9 @@ async def test_what_has_expired_does_nothing_and_leaves_no_trace(shop: Shop) -> 
     assert await shop.amounts() == [10]
 
 
-@pytest.mark.parametrize("value", [{1, 2}, {"at": datetime(2026, 1, 1, tzinfo=UTC)}, float("nan"), "\x00", "x" * 300_000])
+@pytest.mark.parametrize(
+    "value", [{1, 2}, {"at": datetime(2026, 1, 1, tzinfo=UTC)}, float("nan"), "\x00", "x" * 300_000]
+)
 async def test_a_result_that_cannot_travel_fails_before_the_commit(shop: Shop, value: Any) -> None:
     shop.charges.append(giving(value))
     reply = await shop.participant.answer(action())
