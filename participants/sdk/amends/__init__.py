@@ -1,1 +1,48 @@
-"""The SDK of Amends: write a participant, start a saga, test both."""
+"""The SDK of Amends: write a participant, start a saga, test both.
+
+What needs a database is imported from its own module: `amends.inbox.SqlInbox`, `amends.database.open_engine`.
+"""
+
+from amends.broker import Address, Broker, Confirm
+from amends.errors import (
+    AmendsError,
+    BrokerClosed,
+    BrokerError,
+    DefinitionError,
+    EffectUnknown,
+    InboxError,
+    InboxUnavailable,
+    MessageError,
+    PayloadError,
+    Refused,
+)
+from amends.local import LocalBroker
+from amends.message import Answer, Command, Effect, Kind, Reply, Undone
+from amends.participant import Participant, check_actions
+from amends.serving import ServingLimits
+
+__all__ = [
+    "Address",
+    "AmendsError",
+    "Answer",
+    "Broker",
+    "BrokerClosed",
+    "BrokerError",
+    "Command",
+    "Confirm",
+    "DefinitionError",
+    "Effect",
+    "EffectUnknown",
+    "InboxError",
+    "InboxUnavailable",
+    "Kind",
+    "LocalBroker",
+    "MessageError",
+    "Participant",
+    "PayloadError",
+    "Refused",
+    "Reply",
+    "ServingLimits",
+    "Undone",
+    "check_actions",
+]

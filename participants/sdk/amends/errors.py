@@ -6,6 +6,8 @@ AmendsError
 ├── PayloadError       a value that may not travel: too deep, too large, not JSON
 ├── MessageError       a message that cannot be read
 ├── DefinitionError    a definition the coordinator refused, with every fault found
+├── InboxError         the inbox cannot be used as configured
+│   └── InboxUnavailable   nothing can be said about a command now: stay silent, try again
 └── BrokerError        the broker cannot be used as configured
     └── BrokerClosed   the connection ended, or was never open; connect again
 """
@@ -59,6 +61,14 @@ class DefinitionError(AmendsError):
             "; ".join(str(fault.get("message", fault)) for fault in faults) or "the definition was refused"
         )
         self.faults = faults
+
+
+class InboxError(AmendsError):
+    """The inbox cannot be used as configured: a plain SQLite engine, a missing table."""
+
+
+class InboxUnavailable(InboxError):
+    """The inbox could not be read or written now, so nothing is known and nothing may be said. Try again."""
 
 
 class BrokerError(AmendsError):

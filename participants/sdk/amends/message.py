@@ -95,6 +95,7 @@ class Command(Item):
     handler: Name  # the action's or the compensation's name
     data: Any = None  # the step's input
     result: Any = None  # to a compensation: the action's result where it is known
+    succeeded: bool = False  # to a compensation: the action is known to have succeeded, whatever it gave
     reason: Annotated[str, StringConstraints(max_length=error_chars_max)] | None = None  # to a compensation: why
     timeout_seconds: Annotated[float, Field(gt=0)]
     issued_at: datetime

@@ -1,0 +1,101 @@
+"""What a worker has in hand: deliveries until they are answered in full, and steps until their command has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Hashable, Iterable
+from contextlib import asynccontextmanager
+
+from amends.broker import Consumer, Delivery
+from amends.errors import BrokerClosed
+
+log = logging.getLogger("amends.held")
+
+
+class Held:
+    """One delivery and how many of its items are still open. `lost`: its consumer ended, so it comes again anyway."""
+
+    def __init__(self, consumer: Consumer, delivery: Delivery, items: int) -> None:
+        self.consumer = consumer
+        self.delivery = delivery
+        self.open = items
+        self.lost = False
+        self.dead: str | None = None  # why it can't be acknowledged as done
+
+    def settle(self, dead: str | None = None) -> None:
+        """One more of its items is done with."""
+        self.open -= 1
+        self.dead = self.dead or dead
+
+
+class Hand:
+    """All deliveries in hand."""
+
+    def __init__(self) -> None:
+        self._held: set[Held] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def take(self, held: Held) -> None:
+        self._held.add(held)
+        self._empty.clear()
+
+    def lose(self, consumer: Consumer) -> None:
+        """This consumer ended: what it delivered is the broker's again."""
+        for held in self._held:
+            if held.consumer is consumer:
+                held.lost = True
+
+    async def give_back(self, settled: Iterable[Held]) -> None:
+        """Acknowledge those of which nothing is open any more, together where one consumer took them."""
+        done: dict[int, list[Held]] = {}
+        for held in settled:
+            if held.open == 0 and held in self._held:
+                self._held.discard(held)
+                done.setdefault(id(held.consumer), []).append(held)
+        for group in done.values():
+            consumer = group[0].consumer
+            await consumer.acknowledge([held.delivery for held in group if held.dead is None])
+            for held in group:
+                if held.dead is not None:
+                    await bury(consumer, held.delivery, held.dead)
+        if not self._held:
+            self._empty.set()
+
+    async def empty(self) -> None:
+        """Wait until nothing is in hand."""
+        await self._empty.wait()
+
+
+async def bury(consumer: Consumer, delivery: Delivery, reason: str) -> None:
+    """Dead-letter a delivery. If its consumer has ended meanwhile, it comes again and is buried then."""
+    log.error("A message became a dead letter: %s", reason, extra={"action": "message.dead", "reason": reason})
+    try:
+        await consumer.dead_letter(delivery, reason)
+    except BrokerClosed as error:
+        log.info("It will come again: %s", error, extra={"action": "message.returns"})
+
+
+class KeyLocks:
+    """One lock for each key that somebody holds or waits for; first come, first served."""
+
+    def __init__(self) -> None:
+        self._locks: dict[Hashable, tuple[asyncio.Lock, int]] = {}
+
+    @asynccontextmanager
+    async def hold(self, key: Hashable) -> AsyncIterator[None]:
+        lock, interested = self._locks.get(key, (asyncio.Lock(), 0))
+        self._locks[key] = (lock, interested + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, interested = self._locks[key]
+            if interested == 1:
+                del self._locks[key]
+            else:
+                self._locks[key] = (lock, interested - 1)

@@ -1,0 +1,185 @@
+"""A participant: a domain service that answers commands.
+
+    payment = Participant("payment", inbox=SqlInbox(engine), version="1.2.0")
+
+    @payment.action("charge")
+    async def charge(data: Charge, tx: AsyncConnection) -> dict[str, str]: ...
+
+    await payment.serve(broker)
+
+What a handler may ask for by its parameters' names is said in `amends.handler`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
+
+from pydantic import TypeAdapter
+
+from amends.broker import Broker
+from amends.capture import LogLines
+from amends.errors import InboxError, MessageError
+from amends.forgetful import NoInbox
+from amends.handler import Effects, Function, Handler, UnknownHandler
+from amends.message import Command, Kind, Name, Reply
+from amends.serving import Served, Serving, ServingLimits
+from amends.worker import Worker
+
+log = logging.getLogger("amends.participant")
+
+Decorated = TypeVar("Decorated", bound=Function)
+_name = TypeAdapter(Name)
+
+
+class Inbox(Protocol):
+    """What a participant has already done. `SqlInbox` remembers it; `NoInbox` doesn't."""
+
+    async def check(self) -> None: ...
+    async def answer(self, command: Command, handler: Handler, worker: Worker) -> Reply: ...
+
+
+class Participant:
+    """A named set of handlers and the inbox that makes each of them happen once.
+
+    `inbox=None` is for a service without a database of its own. It gives up what the inbox promises: a command that
+    comes twice runs twice, a compensation can't know whether its action ever ran, and so every failure is
+    `effect: unknown` and is compensated. Its handlers must be idempotent by themselves (`command.id` is the key).
+    `concurrency` bounds how many commands are worked on at once; the engine's pool should hold as many connections.
+    """
+
+    def __init__(self, name: str, *, inbox: Inbox | None, version: str = "", concurrency: int = 16) -> None:
+        if concurrency < 1:
+            raise ValueError("a concurrency below 1 answers nothing")
+        self.name = _name.validate_python(name)
+        self.version = version
+        self.concurrency = concurrency
+        self.worker = Worker.of_this_process(name, version)
+        self._inbox: Inbox = NoInbox() if inbox is None else inbox
+        self._remembers = inbox is not None
+        self._logs = LogLines()
+        self._handlers: dict[tuple[Kind, str], Handler] = {}
+        self._serving: set[Serving] = set()
+
+    def action(
+        self, name: str, *, effects: Effects = "transactional", lease_seconds: float | None = None
+    ) -> Callable[[Decorated], Decorated]:
+        """Register the handler of an action.
+
+        It runs in the transaction that holds the inbox's row (`tx`), so that both are there or neither. With
+        `effects="external"` it runs between two transactions, under a lease (60 s unless `lease_seconds` says more)
+        of which it gets four fifths: for calls to other systems, which must accept `command.id` as idempotency key.
+        Raises TypeError for a function that can't be called so, ValueError for a name that is taken or isn't one.
+        """
+        return self._register(Kind.ACTION, name, effects, lease_seconds)
+
+    def compensation(
+        self, name: str, *, effects: Effects = "transactional", lease_seconds: float | None = None
+    ) -> Callable[[Decorated], Decorated]:
+        """Register the handler of a compensation. Which action it undoes is said by the definition. As `action`."""
+        return self._register(Kind.COMPENSATION, name, effects, lease_seconds)
+
+    @property
+    def actions(self) -> list[str]:
+        return sorted(name for kind, name in self._handlers if kind is Kind.ACTION)
+
+    @property
+    def compensations(self) -> list[str]:
+        return sorted(name for kind, name in self._handlers if kind is Kind.COMPENSATION)
+
+    async def answer(self, command: Command) -> Reply:
+        """Answer one command through the inbox. The reply states what is committed.
+
+        Raises MessageError for a command to somebody else, InboxUnavailable when nothing can be said now.
+        """
+        if command.participant != self.name:
+            raise MessageError(f"a command for {command.participant} reached {self.name}")
+        handler = self._handlers.get((command.kind, command.handler))
+        return await self._inbox.answer(command, handler or self._unknown(command), self.worker)
+
+    async def serve(
+        self,
+        broker: Broker,
+        *,
+        definitions: Iterable[Mapping[str, Any]] = (),
+        limits: ServingLimits | None = None,
+    ) -> None:
+        """Answer commands until `stop` is called or the task is cancelled.
+
+        Raises InboxError if the inbox can't work as it is, BrokerError if the broker can't be used; a database or a
+        broker that is merely away is waited for. `definitions` are compared with the handlers: differences are logged.
+        """
+        for difference in check_actions(self, definitions):
+            log.warning("%s", difference, extra={"action": "participant.differs", "participant": self.name})
+        try:
+            await self._inbox.check()
+        except InboxError:
+            raise
+        except Exception as error:
+            log.warning(
+                "The inbox of %s can't be reached yet: %s", self.name, error, extra={"action": "inbox.unreachable"}
+            )
+        served = Served(self.worker, self.answer, tuple(self.actions), tuple(self.compensations), self.concurrency)
+        serving = Serving(served, broker, limits or ServingLimits())
+        self._serving.add(serving)
+        try:
+            await serving.run()
+        finally:
+            self._serving.discard(serving)
+
+    def stop(self) -> None:
+        """Let every `serve` end: nothing more is taken, what is in hand gets `grace_seconds`."""
+        for serving in self._serving:
+            serving.stop()
+
+    def _register(
+        self, kind: Kind, name: str, effects: Effects, lease_seconds: float | None
+    ) -> Callable[[Decorated], Decorated]:
+        key = (kind, _name.validate_python(name))
+        if key in self._handlers:
+            raise ValueError(f"{self.name} has two handlers for the {kind} {name!r}")
+
+        def register(function: Decorated) -> Decorated:
+            handler = Handler.of(function, name, kind, self._logs, effects=effects, lease_seconds=lease_seconds)
+            if not self._remembers and "tx" in handler.wants:
+                raise TypeError(f"{name!r}: there is no transaction without an inbox, so it can't have tx")
+            self._handlers[key] = handler
+            return function
+
+        return register
+
+    def _unknown(self, command: Command) -> Handler:
+        """Stands for a handler this version doesn't have. Retriable: another version's worker may take the next."""
+
+        async def nothing() -> None:
+            return None
+
+        blank = Handler(command.handler, command.kind, nothing, self._logs)
+        return blank.failing(UnknownHandler(f"{self.name} {self.version} has no {command.kind} {command.handler!r}"))
+
+
+def check_actions(participant: Participant, definitions: Iterable[Mapping[str, Any]]) -> list[str]:
+    """In which handlers a participant and the definitions differ, a sentence each. Definitions as they are posted."""
+    wanted: dict[Kind, dict[str, str]] = {Kind.ACTION: {}, Kind.COMPENSATION: {}}
+    seen = False
+    for definition in definitions:
+        seen = True
+        for step in definition.get("steps", ()):
+            if step.get("participant") != participant.name:
+                continue
+            place = f"step {step.get('name')!r} of {definition.get('name')!r}"
+            for kind in Kind:
+                if step.get(kind.value):
+                    wanted[kind].setdefault(step[kind.value], place)
+    if not seen:
+        return []
+    sentences: list[str] = []
+    for kind, had in ((Kind.ACTION, participant.actions), (Kind.COMPENSATION, participant.compensations)):
+        lacking = sorted(set(wanted[kind]) - set(had))
+        unused = sorted(set(had) - set(wanted[kind]))
+        sentences += [
+            f"{participant.name} lacks the {kind} {name!r}, needed by {wanted[kind][name]}" for name in lacking
+        ]
+        sentences += [f"no definition uses the {kind} {name!r} of {participant.name}" for name in unused]
+    return sentences

@@ -1,0 +1,205 @@
+"""The inbox's table, and what can be done with a row of it: claim, read, write, forget.
+
+One row is one command, whatever its attempt: `saga_id, step, iteration, kind, epoch`. An action has a single row for
+all epochs (epoch 0), so that whoever comes to undo it always meets it. Times are Unix seconds of the database's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    select,
+    tuple_,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from amends.database import clock, insert_once
+from amends.errors import InboxUnavailable
+from amends.message import Command, Kind, Reply, encode_item
+
+
+class State(StrEnum):
+    """What is known about a command."""
+
+    RUNNING = "running"  # an intent: its handler has effects elsewhere, and holds the row while its lease lives
+    SUCCEEDED = "succeeded"
+    REFUSED = "refused"
+    FAILED = "failed"
+    FENCED = "fenced"  # an action that may not run any more
+
+
+metadata = MetaData()
+
+_states = ", ".join(f"'{state}'" for state in State)
+
+inbox = Table(
+    "amends_inbox",
+    metadata,
+    Column("saga_id", Text, primary_key=True),
+    Column("step", Text, primary_key=True),
+    Column("iteration", Integer, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("epoch", Integer, primary_key=True),
+    Column("state", Text, CheckConstraint(f"state IN ({_states})", name="amends_inbox_state"), nullable=False),
+    # Some attempt may have had an effect although none succeeded: whoever undoes it must look.
+    Column("doubtful", Boolean(create_constraint=False), nullable=False),
+    Column("attempt", BigInteger, nullable=False),  # the latest that ran; 0 where none did
+    Column("reply", Text),  # JSON, as first sent
+    Column("token", Text),  # which run holds the lease
+    Column("lease_until", Float(53)),
+    Column("created_at", Float(53), nullable=False),
+    Column("updated_at", Float(53), nullable=False),
+    CheckConstraint("reply IS NOT NULL OR state IN ('running', 'fenced')", name="amends_inbox_reply"),
+    Index("amends_inbox_updated_at", "updated_at"),
+)
+
+key_columns = (inbox.c.saga_id, inbox.c.step, inbox.c.iteration, inbox.c.kind, inbox.c.epoch)
+claims_max = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Which row."""
+
+    saga_id: str
+    step: str
+    iteration: int
+    kind: Kind
+    epoch: int
+
+    @classmethod
+    def of(cls, command: Command) -> Key:
+        """The row of this command."""
+        epoch = 0 if command.kind is Kind.ACTION else command.epoch
+        return cls(command.saga_id, command.step, command.iteration, command.kind, epoch)
+
+    @property
+    def action(self) -> Key:
+        """The row of the action that this is, or undoes."""
+        return Key(self.saga_id, self.step, self.iteration, Kind.ACTION, 0)
+
+    def row(self) -> dict[str, Any]:
+        return {
+            "saga_id": self.saga_id,
+            "step": self.step,
+            "iteration": self.iteration,
+            "kind": self.kind.value,
+            "epoch": self.epoch,
+        }
+
+    def matches(self) -> Any:
+        return and_(*(inbox.c[name] == value for name, value in self.row().items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row as it was found, and the database's time at that moment. `fresh`: this transaction has inserted it."""
+
+    state: State
+    at: float
+    fresh: bool = False
+    doubtful: bool = False
+    attempt: int = 0
+    reply: Reply | None = None
+    token: str | None = None
+    lease_until: float | None = None
+
+    def held_by_other(self, token: str) -> bool:
+        """Whether another run of the same command still has the time it asked for."""
+        alive = self.lease_until is not None and self.lease_until > self.at
+        return self.state is State.RUNNING and not self.fresh and alive and self.token != token
+
+
+def lease_end(connection: AsyncConnection, lease_seconds: float | None) -> Any:
+    """When a lease that begins now ends, as the database reckons it."""
+    return None if lease_seconds is None else clock(connection) + lease_seconds
+
+
+async def claim(connection: AsyncConnection, key: Key, values: Mapping[str, Any]) -> Entry:
+    """Insert the row, or lock and read the one that is there. Raises InboxUnavailable if it keeps coming and going."""
+    now = clock(connection)
+    row = {**key.row(), "doubtful": False, "attempt": 0, "created_at": now, "updated_at": now, **values}
+    for _ in range(claims_max):
+        inserted = await connection.execute(insert_once(connection, inbox, row).returning(now))
+        at = inserted.scalar_one_or_none()
+        if at is not None:
+            return Entry(State(row["state"]), float(at), fresh=True, attempt=row["attempt"], token=row.get("token"))
+        found = await read(connection, key, lock=True)
+        if found is not None:
+            return found
+    raise InboxUnavailable(f"the inbox's row of {key} could not be had")
+
+
+async def read(connection: AsyncConnection, key: Key, *, lock: bool) -> Entry | None:
+    """The row, or None. With `lock`, nobody else changes it before this transaction ends."""
+    query = select(
+        inbox.c.state,
+        inbox.c.doubtful,
+        inbox.c.attempt,
+        inbox.c.reply,
+        inbox.c.token,
+        inbox.c.lease_until,
+        clock(connection).label("at"),
+    ).where(key.matches())
+    row = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
+    if row is None:
+        return None
+    return Entry(
+        state=State(row.state),
+        at=float(row.at),
+        doubtful=bool(row.doubtful),
+        attempt=int(row.attempt),
+        reply=None if row.reply is None else Reply.model_validate_json(row.reply),
+        token=row.token,
+        lease_until=row.lease_until,
+    )
+
+
+async def write(connection: AsyncConnection, key: Key, values: Mapping[str, Any]) -> None:
+    """Change a row this transaction has claimed."""
+    changes = {**values, "updated_at": clock(connection)}
+    await connection.execute(inbox.update().where(key.matches()).values(changes))
+
+
+def kept(reply: Reply) -> str:
+    """A reply as the inbox keeps it."""
+    return encode_item(reply)
+
+
+async def compensation_counts(connection: AsyncConnection, key: Key) -> bool:
+    """Whether the action of this row was undone, or may have been: some compensation succeeded, runs or is in doubt."""
+    found = await connection.execute(
+        select(inbox.c.epoch)
+        .where(
+            inbox.c.saga_id == key.saga_id,
+            inbox.c.step == key.step,
+            inbox.c.iteration == key.iteration,
+            inbox.c.kind == Kind.COMPENSATION.value,
+            inbox.c.state.in_([State.SUCCEEDED.value, State.RUNNING.value]) | inbox.c.doubtful,
+        )
+        .limit(1)
+    )
+    return found.one_or_none() is not None
+
+
+async def delete_before(connection: AsyncConnection, age_seconds: float, *, rows_max: int) -> int:
+    """Delete at most `rows_max` rows that have not changed for that long. Returns how many went."""
+    horizon = clock(connection) - age_seconds
+    old = select(*key_columns).where(inbox.c.updated_at < horizon).order_by(inbox.c.updated_at).limit(rows_max)
+    deleted = await connection.execute(inbox.delete().where(tuple_(*key_columns).in_(old)))
+    return int(deleted.rowcount)

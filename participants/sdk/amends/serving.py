@@ -1,0 +1,250 @@
+"""The serving loop: take commands, have them answered side by side, acknowledge what is committed and confirmed.
+
+An unacknowledged command is the participant's outbox: whatever dies in between, the command comes again and the inbox
+knows what was done. So a delivery is acknowledged when each of its commands has its reply confirmed, and never before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from amends.answers import Answers, publish_for_certain
+from amends.broker import Address, Broker, Consumer, Delivery
+from amends.errors import BrokerClosed, InboxUnavailable
+from amends.heartbeat import Heartbeats
+from amends.held import Hand, Held, KeyLocks
+from amends.message import Command, Heartbeat, Reply, Unreadable, decode, frame, items_max
+from amends.payload import parse
+from amends.worker import Worker
+
+log = logging.getLogger("amends.serving")
+
+pause_seconds_first = 0.1
+close_seconds = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServingLimits:
+    """The bounds of one `serve`. `prefetch` counts messages, each a list of up to 32 commands; 0: the concurrency."""
+
+    prefetch: int = 0
+    heartbeat_seconds: float = 5.0
+    grace_seconds: float = 10.0  # what a stop leaves to the commands in hand
+    retry_seconds_max: float = 30.0  # the longest pause before a command whose inbox is away is tried again
+    resubscribe_seconds_max: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a serving loop needs of a participant."""
+
+    worker: Worker
+    answer: Callable[[Command], Awaitable[Reply]]
+    actions: tuple[str, ...]
+    compensations: tuple[str, ...]
+    concurrency: int
+
+
+class Serving:
+    """One run of the loop over one broker."""
+
+    def __init__(self, served: Served, broker: Broker, limits: ServingLimits) -> None:
+        self._served = served
+        self._broker = broker
+        self._limits = limits
+        self._name = served.worker.participant
+        self._hand = Hand()
+        self._answers = Answers(broker, self._name, self._hand)
+        self._heartbeats = Heartbeats(broker, limits.heartbeat_seconds, self._heartbeat)
+        self._slots = asyncio.Semaphore(served.concurrency)
+        self._steps = KeyLocks()
+        self._working = 0
+        self._consumer: Consumer | None = None
+        self._stopping = asyncio.Event()
+        self._group = asyncio.TaskGroup()
+        self._work: set[asyncio.Task[None]] = set()
+
+    def stop(self) -> None:
+        """Take nothing more; `run` returns when what is in hand is done, or its grace is over."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Serve until stopped. Raises BrokerError when the broker can't be used, or was closed."""
+        try:
+            async with self._group:
+                consuming = self._group.create_task(_unending(self._consume))
+                others = [
+                    self._group.create_task(_unending(self._answers.speak)),
+                    self._group.create_task(_unending(self._heartbeats.beat)),
+                ]
+                await self._stopping.wait()
+                consuming.cancel()
+                await self._drain()
+                for task in (*others, *self._work):
+                    task.cancel()
+        except BaseExceptionGroup as group:
+            if len(group.exceptions) == 1:
+                raise group.exceptions[0] from group.exceptions[0].__cause__
+            raise
+        finally:
+            await self._leave()
+
+    async def _drain(self) -> None:
+        try:
+            async with asyncio.timeout(self._limits.grace_seconds):
+                await self._hand.empty()
+        except TimeoutError:
+            log.warning(
+                "%s stops with %d messages unanswered; they will come again",
+                *(self._name, len(self._hand)),
+                extra={"action": "serving.cut_off", "participant": self._name},
+            )
+
+    async def _leave(self) -> None:
+        await self._heartbeats.farewell()
+        if self._consumer is None:
+            return
+        try:
+            async with asyncio.timeout(close_seconds):
+                await self._consumer.close()
+        except TimeoutError:
+            log.warning("The consumer of %s did not close in time", self._name, extra={"action": "serving.close"})
+
+    # --- taking -------------------------------------------------------------------------------------------------------
+
+    async def _consume(self) -> None:
+        """Take deliveries, on one subscription after the other, for ever."""
+        pause_seconds = pause_seconds_first
+        prefetch = self._limits.prefetch or self._served.concurrency
+        while True:
+            consumer = await self._broker.subscribe("commands", self._name, prefetch=prefetch)
+            self._consumer = consumer
+            try:
+                while True:
+                    for delivery in await consumer.take(items_max):
+                        self._accept(consumer, delivery)
+                    pause_seconds = pause_seconds_first
+            except BrokerClosed as error:
+                log.warning("The subscription of %s ended: %s", self._name, error, extra={"action": "serving.closed"})
+            self._hand.lose(consumer)
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(self._limits.resubscribe_seconds_max, pause_seconds * 2)
+
+    def _accept(self, consumer: Consumer, delivery: Delivery) -> None:
+        """Start the work that a delivery brings."""
+        commands: list[Command] = []
+        strays: list[tuple[int, str]] = []
+        for index, item in enumerate(decode(delivery.body)):
+            if isinstance(item, Command) and item.participant == self._name:
+                commands.append(item)
+            else:
+                strays.append((index, _why_stray(item, self._name)))
+        held = Held(consumer, delivery, len(commands) + len(strays))
+        self._hand.take(held)
+        if not commands:
+            self._start(self._bury_whole(held, strays[0][1]))
+            return
+        for index, reason in strays:
+            self._start(self._cast_out(held, index, reason))
+        if delivery.redelivered:
+            # One of them may be what killed the worker that had them: one at a time, the others get their answer.
+            self._start(self._work_through(held, commands))
+            return
+        for command in commands:
+            self._start(self._work_through(held, [command]))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._group.create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    # --- answering ----------------------------------------------------------------------------------------------------
+
+    async def _work_through(self, held: Held, commands: list[Command]) -> None:
+        for command in commands:
+            step = (command.saga_id, command.step, command.iteration)
+            async with self._steps.hold(step):
+                reply = await self._answer(held, command)
+            if reply is not None:
+                await self._answers.give(reply, held)
+            else:
+                held.settle()
+                await self._hand.give_back([held])
+
+    async def _answer(self, held: Held, command: Command) -> Reply | None:
+        """The reply, however long the inbox is away; None once the delivery was lost, for then it comes again."""
+        pause_seconds = pause_seconds_first
+        while not held.lost:
+            try:
+                async with self._slots:
+                    self._working += 1
+                    try:
+                        return await self._served.answer(command)
+                    finally:
+                        self._working -= 1
+            except InboxUnavailable as error:
+                log.warning("No word on %s yet: %s", command.id, error, extra=_facts("inbox.unavailable", command))
+            except Exception:
+                # Nothing is known, so nothing is said. It stays visible here, and the coordinator notices the silence.
+                log.exception("Answering %s failed", command.id, extra=_facts("inbox.failed", command))
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(self._limits.retry_seconds_max, pause_seconds * 2)
+        return None
+
+    # --- what nobody can process --------------------------------------------------------------------------------------
+
+    async def _bury_whole(self, held: Held, reason: str) -> None:
+        held.settle(dead=reason)
+        held.open = 0
+        await self._hand.give_back([held])
+
+    async def _cast_out(self, held: Held, index: int, reason: str) -> None:
+        """One item of a list can't be read, the others can: send it again by itself, to be buried when it comes."""
+        log.warning("One of several commands can't be read: %s", reason, extra={"action": "message.cast_out"})
+        item = json.dumps(parse(held.delivery.body)["commands"][index], ensure_ascii=False)
+        if await publish_for_certain(self._broker, Address("commands", self._name), frame("commands", [item])):
+            held.settle()
+        else:
+            held.settle(dead=reason)
+        await self._hand.give_back([held])
+
+    def _heartbeat(self, stopping: bool) -> Heartbeat:
+        return Heartbeat(
+            participant=self._name,
+            worker=self._served.worker.id,
+            worker_version=self._served.worker.version,
+            actions=self._served.actions,
+            compensations=self._served.compensations,
+            interval_seconds=self._limits.heartbeat_seconds,
+            in_flight=self._working,
+            stopping=stopping,
+        )
+
+
+async def _unending(loop: Callable[[], Awaitable[None]]) -> None:
+    """A loop that must not end. If it does, by itself or cancelled by nobody, that is an error and everybody hears."""
+    try:
+        await loop()
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise RuntimeError("a loop was cancelled by nobody") from error
+    raise RuntimeError("a loop ended by itself")
+
+
+def _why_stray(item: object, participant: str) -> str:
+    if isinstance(item, Unreadable):
+        return item.reason
+    if isinstance(item, Command):
+        return f"a command for {item.participant} reached {participant}"
+    return f"a {type(item).__name__.lower()} among the commands"
+
+
+def _facts(action: str, command: Command) -> dict[str, Any]:
+    return {"action": action, "saga_id": command.saga_id, "step": command.step, "attempt": command.attempt}

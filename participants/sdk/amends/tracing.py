@@ -1,0 +1,58 @@
+"""The span of a handler: inside the trace of the saga that its command carries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from amends.message import Command
+
+_propagator = TraceContextTextMapPropagator()
+
+
+@contextmanager
+def handler_span(command: Command) -> Iterator[Span]:
+    """Open the span `process <participant>.<handler>` under the command's trace context, and link to it."""
+    # The context starts empty: whatever span happens to be current in this worker is not this command's parent.
+    carrier = {} if command.traceparent is None else {"traceparent": command.traceparent}
+    context = _propagator.extract(carrier, Context())
+    parent = trace.get_current_span(context).get_span_context()
+    with trace.get_tracer("amends").start_as_current_span(
+        f"process {command.participant}.{command.handler}",
+        context=context,
+        kind=SpanKind.CONSUMER,
+        links=[Link(parent)] if parent.is_valid else None,
+        attributes={
+            "messaging.system": "amends",
+            "messaging.operation.type": "process",
+            "messaging.operation.name": "process",
+            "messaging.destination.name": command.participant,
+            "messaging.message.id": command.id,
+            "saga.id": command.saga_id,
+            "saga.name": command.saga,
+            "saga.step": command.step,
+            "saga.iteration": command.iteration,
+            "saga.kind": command.kind.value,
+            "saga.epoch": command.epoch,
+            "saga.attempt": command.attempt,
+        },
+    ) as span:
+        yield span
+
+
+def mark_failed(span: Span, error: BaseException) -> None:
+    """The handler did not succeed, and why."""
+    span.record_exception(error)
+    span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"[:500]))
+
+
+def traceparent_of(span: Span, command: Command) -> str | None:
+    """What the reply carries: this span where it is recorded, else the command's own context."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier, trace.set_span_in_context(span, Context()))
+    return carrier.get("traceparent", command.traceparent)

@@ -1,0 +1,1 @@
+"""The SDK: what a participant may rely on, on both databases."""
