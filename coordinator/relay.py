@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from amends.broker import Address, Broker, Confirm
 from amends.message import frame, items_max, message_bytes_max
+from coordinator.alarm import Alarm
 from coordinator.errors import StoreUnavailable
 from coordinator.fleet import Fleet
 from coordinator.store.outbox import OutboxStore
@@ -55,7 +56,7 @@ class Relay:
         self._confirmed: deque[OutboxRow] = deque()
         self._unsent: deque[tuple[OutboxRow, datetime, bool, str]] = deque()
         self._some = asyncio.Event()
-        self._poll_now = asyncio.Event()
+        self._alarm = Alarm(now, poll_seconds)  # rings when a row that was given back may be claimed again
 
     def offer(self, rows: Sequence[OutboxRow], *, paused: bool = False) -> None:
         """Publish these, already leased to this process. What may not go now, or finds no room, goes back to the
@@ -187,12 +188,7 @@ class Relay:
                 more = False
                 log.warning("The outbox can't be read: %s", error, extra={"action": "relay.store_unavailable"})
             if not more:
-                self._poll_now.clear()
-                try:
-                    async with asyncio.timeout(poll_seconds):
-                        await self._poll_now.wait()
-                except TimeoutError:
-                    continue  # the poll's own rhythm
+                await self._alarm.rest()
 
     async def _claim(self) -> bool:
         """Claim a batch; True when there may be more at once."""
@@ -245,6 +241,7 @@ class Relay:
             )
             self._unsent = deque(item for item in self._unsent if item[1:] != (available_at, maybe_sent, error))
             self._held.difference_update(item[0].id for item in same)
+            self._alarm.set(available_at)
 
     async def _hand_back(self) -> None:
         """At the end: forget what was confirmed, and release what never left this process."""

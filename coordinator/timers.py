@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
+from coordinator.alarm import Alarm
 from coordinator.engine import Engine, Wake
 from coordinator.errors import CoordinatorError, StoreUnavailable
 from coordinator.store.sagas import SagaStore
@@ -27,14 +28,11 @@ class Timers:
 
     def __init__(self, store: SagaStore, engine: Engine, now: Callable[[], datetime]) -> None:
         self._store, self._engine, self._now = store, engine, now
-        self._next: datetime | None = None
-        self._earlier = asyncio.Event()
+        self._alarm = Alarm(now, poll_seconds)
 
     def hint(self, due: datetime) -> None:
         """A saga will be due then: look at that time rather than at the next poll."""
-        if self._next is None or due < self._next:
-            self._next = due
-            self._earlier.set()
+        self._alarm.set(due)
 
     async def run(self) -> None:
         while True:
@@ -44,7 +42,7 @@ class Timers:
                 woken = 0
                 log.warning("Timers can't be read: %s", error, extra={"action": "timers.store_unavailable"})
             if woken < due_max:
-                await self._rest()
+                await self._alarm.rest()
 
     async def step(self) -> int:
         """Wake what is due now; returns how many sagas that were. Raises StoreUnavailable."""
@@ -57,22 +55,3 @@ class Timers:
             if isinstance(result, BaseException) and not isinstance(result, CoordinatorError):
                 raise result
         return len(due)
-
-    async def _rest(self) -> None:
-        """Until the next poll, or the earliest wait that was hinted at."""
-        self._earlier.clear()
-        try:
-            async with asyncio.timeout(poll_seconds):
-                while True:
-                    wait = (self._next - self._now()).total_seconds() if self._next else poll_seconds
-                    if wait <= 0:
-                        break
-                    try:
-                        async with asyncio.timeout(wait):
-                            await self._earlier.wait()
-                            self._earlier.clear()
-                    except TimeoutError:
-                        break
-        except TimeoutError:
-            return
-        self._next = None
