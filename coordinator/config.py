@@ -11,17 +11,17 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="AMENDS_", extra="ignore")
 
-    database_url: str = Field("sqlite:///.amends/amends.db", description="postgresql://… or sqlite:///file")
-    broker_url: str = Field("local:", description="amqp://…, or local: for the broker in this process")
-    host: str = Field("127.0.0.1", description="the address to listen on")
-    port: int = Field(8274, ge=0, le=65535, description="the port to listen on; 0: any that is free")
-    public_url: str | None = Field(None, description="where others reach this API, if not at host and port")
-    log_format: str = Field("text", pattern="^(text|json)$", description="how log lines are written")
-    log_level: str = Field("INFO", description="the least level that is logged")
-    engine_lanes: int = Field(2, ge=1, le=16, description="transactions of the engine at a time (SQLite: always 1)")
-    migrate: bool = Field(True, description="bring the database's schema up to date at the start")
+    database_url: str = Field(default="sqlite:///.amends/amends.db", description="postgresql://… or sqlite:///file")
+    broker_url: str = Field(default="local:", description="amqp://…, or local: for the broker in this process")
+    host: str = Field(default="127.0.0.1", description="the address to listen on")
+    port: int = Field(default=8274, ge=0, le=65535, description="the port to listen on; 0: any that is free")
+    public_url: str | None = Field(default=None, description="where others reach this API, if not at host and port")
+    log_format: str = Field(default="text", pattern="^(text|json)$", description="how log lines are written")
+    log_level: str = Field(default="INFO", description="the least level that is logged")
+    engine_lanes: int = Field(default=2, ge=1, le=16, description="transactions of the engine at a time (SQLite: always 1)")
+    migrate: bool = Field(default=True, description="bring the database's schema up to date at the start")
     otlp_endpoint: str | None = Field(
-        None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT", description="where spans go; none: nowhere"
+        default=None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT", description="where spans go; none: nowhere"
     )
 
     @property
