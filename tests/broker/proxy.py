@@ -18,12 +18,15 @@ class Proxy:
         self.open = asyncio.Event()
         self.open.set()
         self.accepted = 0
+        self.arrived = asyncio.Event()  # somebody connected
+        self.held = asyncio.Event()  # something was sent that did not pass
         self._streams: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._clients: list[asyncio.StreamWriter] = []
         self.url = ""
 
-    async def start(self) -> asyncio.Server:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+    async def start(self, port: int) -> asyncio.Server:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", port)
         port = server.sockets[0].getsockname()[1]
         credentials = f"{self._target.username}:{self._target.password}"
         self.url = self._target._replace(netloc=f"{credentials}@127.0.0.1:{port}").geturl()
@@ -31,6 +34,8 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
+        self.arrived.set()
+        self._clients.append(writer)
         target_reader, target_writer = await asyncio.open_connection(self._target.hostname, self._target.port)
         for source, sink in ((reader, target_writer), (target_reader, writer)):
             self._writers.add(sink)
@@ -41,7 +46,9 @@ class Proxy:
     async def _pass_on(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         try:
             while chunk := await source.read(65536):
-                await self.open.wait()
+                if not self.open.is_set():
+                    self.held.set()
+                    await self.open.wait()
                 sink.write(chunk)
                 await sink.drain()
         except OSError:
@@ -59,6 +66,11 @@ class Proxy:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 
+    def say(self, frame: bytes) -> None:
+        """Tell every client something in the broker's name. Only while the broker itself is silent."""
+        for writer in self._clients:
+            writer.write(frame)
+
     async def stop(self) -> None:
         self.reset()
         for task in list(self._streams):
@@ -67,10 +79,10 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxied(url: str) -> AsyncIterator[Proxy]:
-    """A proxy in front of a broker's URL."""
+async def proxied(url: str, port: int = 0) -> AsyncIterator[Proxy]:
+    """A proxy in front of a broker's URL, on a port of its own or on the given one."""
     proxy = Proxy(url)
-    server = await proxy.start()
+    server = await proxy.start(port)
     try:
         yield proxy
     finally:

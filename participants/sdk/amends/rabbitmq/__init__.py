@@ -57,7 +57,9 @@ class RabbitBroker:
             await broker.close()
             raise
         if isinstance(error, _hopeless):
-            broker._fault = BrokerError(f"RabbitMQ refuses us (are the credentials and the virtual host right?): {error}")
+            broker._fault = BrokerError(
+                f"RabbitMQ refuses us (are the credentials and the virtual host right?): {error}"
+            )
         if broker._fault is not None:
             await broker.close()
             raise broker._fault from error
