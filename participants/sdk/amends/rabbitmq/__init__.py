@@ -11,8 +11,8 @@ import logging
 from collections.abc import Iterable
 
 from aio_pika.abc import AbstractConnection
-from aio_pika.exceptions import AuthenticationError, ProbableAuthenticationError
-from aiormq.exceptions import ChannelAccessRefused, ConnectionNotAllowed
+from aio_pika.exceptions import AuthenticationError, InvalidFrameError, ProbableAuthenticationError
+from aiormq.exceptions import ChannelAccessRefused
 
 from amends.broker import Address, Confirm, Consumer, Lane, check_participant, check_subscription, is_publishable
 from amends.errors import BrokerClosed, BrokerError
@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 dead_letters_prefetch = 100
 heartbeats_prefetch = 10
 
-_hopeless = (AuthenticationError, ProbableAuthenticationError, ConnectionNotAllowed, BrokerError)
+# The library says InvalidFrameError when the broker refuses to open the virtual host, and swallows what it said.
+_hopeless = (AuthenticationError, ProbableAuthenticationError, InvalidFrameError)
 
 
 class RabbitBroker:
@@ -55,10 +56,13 @@ class RabbitBroker:
         except BaseException:
             await broker.close()
             raise
-        error = error if isinstance(error, _hopeless) else broker._fault
-        if error is not None:
+        if isinstance(error, _hopeless):
+            broker._fault = BrokerError(
+                f"RabbitMQ refuses us (are the credentials and the virtual host right?): {error}"
+            )
+        if broker._fault is not None:
             await broker.close()
-            raise error if isinstance(error, BrokerError) else BrokerError(f"RabbitMQ refuses us: {error}") from error
+            raise broker._fault from error
         return broker
 
     async def _prepare(self, connection: AbstractConnection) -> None:
