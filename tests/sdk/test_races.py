@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import random
 
+import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from amends import Answer, Command, Effect, Kind, Refused, Reply, Undone
@@ -48,6 +49,7 @@ async def settle(shop: Shop, saga: str) -> Reply:
     raise AssertionError("the compensation never succeeded")
 
 
+@pytest.mark.slow
 async def test_races_leave_no_effect_and_no_false_proof(shop: Shop) -> None:
     dice = random.Random(seed)
     for turn in range(rounds):

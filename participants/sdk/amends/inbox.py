@@ -27,7 +27,7 @@ from amends import record
 from amends.database import check_engine, is_refusal, is_transient
 from amends.errors import AmendsError, InboxError, InboxUnavailable
 from amends.handler import Handler, HandlerEndedTransaction, HandlerTimeout, lease_share
-from amends.message import Answer, Command, Effect, Failure, Kind, Reply
+from amends.message import Answer, Command, Effect, Kind, Reply
 from amends.record import Entry, Key, State
 from amends.verdict import Verdict, judge_action, judge_compensation, judge_end, judge_inquiry, without_proof
 from amends.worker import Worker
@@ -46,7 +46,7 @@ class CommitRefused(AmendsError):
 
 
 class TransactionLost(AmendsError):
-    """After a failure of the handler the transaction couldn't be taken back to the savepoint."""
+    """The handler has left the transaction in a state from which there is no way on, or back to the savepoint."""
 
 
 class CommitUnknown(AmendsError):
@@ -157,10 +157,9 @@ class SqlInbox:
         except SQLAlchemyError as error:
             if is_transient(error):
                 raise
-            # A statement of the handler failed and it went on regardless: the database will keep none of it.
-            await savepoint.rollback()
-            failure = Failure(type=type(error).__name__, message=str(error)[:500])
-            return worker.reply(command, Answer.FAILED, effect=Effect.NONE, error=failure)
+            # A statement of the handler failed and it went on regardless: the database keeps nothing after that.
+            await connection.invalidate()
+            raise TransactionLost(f"the handler went on after a database error: {error}"[:500]) from error
         return reply
 
     # --- the handler between two transactions -------------------------------------------------------------------------
