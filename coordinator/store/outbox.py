@@ -133,6 +133,12 @@ class OutboxStore:
         async with self._database.begin() as connection:
             return len(await self._sql.park.run(connection, records, token=token, sent=maybe_sent))
 
+    async def orphan(self) -> int:
+        """End every lease; how many. Only for who knows that their holders are gone, and the broker they used."""
+        held = sa.update(outbox).where(outbox.c.lease_token.is_not(None)).values(available_at=outbox.c.created_at)
+        async with self._database.begin() as connection:
+            return len((await connection.execute(held.returning(outbox.c.key))).all())
+
     async def unpark(self, row_id: str, *, now: datetime) -> bool:
         """Let a relay try a parked row again. False: it isn't parked (any more)."""
         saga_id, key = split(row_id)
