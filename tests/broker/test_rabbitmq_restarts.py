@@ -12,7 +12,7 @@ from amends.broker import Address, Broker, Confirm
 from amends.errors import BrokerClosed
 from amends.rabbitmq import RabbitBroker
 from tests.broker.letters import bodies, patience_seconds, payment
-from tests.servers import EphemeralRabbitMQ, ephemeral_rabbitmq
+from tests.servers import OwnRabbitMQ, ephemeral_rabbitmq
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -23,7 +23,7 @@ settled_seconds = 2.0
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[EphemeralRabbitMQ]:
+def server() -> Iterator[OwnRabbitMQ]:
     """A RabbitMQ of our own, to be killed, whose queues are not new."""
 
     async def declare_all(url: str) -> None:
@@ -38,7 +38,7 @@ def server() -> Iterator[EphemeralRabbitMQ]:
 
 
 @pytest.fixture
-async def broker(server: EphemeralRabbitMQ) -> AsyncIterator[RabbitBroker]:
+async def broker(server: OwnRabbitMQ) -> AsyncIterator[RabbitBroker]:
     opened = await RabbitBroker.connect(server.url, name="test")
     yield opened
     await opened.close()
@@ -86,7 +86,7 @@ async def receive(broker: Broker, received: set[bytes], wanted: set[bytes]) -> N
 
 
 async def test_a_crash_during_publishes_loses_nothing_that_was_confirmed(
-    server: EphemeralRabbitMQ, broker: RabbitBroker
+    server: OwnRabbitMQ, broker: RabbitBroker
 ) -> None:
     await broker.declare("payment")
     relay = Relay(broker, payment)
@@ -105,7 +105,7 @@ async def test_a_crash_during_publishes_loses_nothing_that_was_confirmed(
         await receive(broker, received, set(sent))
 
 
-async def test_a_consumer_goes_on_after_a_restart(server: EphemeralRabbitMQ, broker: RabbitBroker) -> None:
+async def test_a_consumer_goes_on_after_a_restart(server: OwnRabbitMQ, broker: RabbitBroker) -> None:
     sent = {b"restart-%d" % number for number in range(200)}
     received: set[bytes] = set()
     relay = Relay(broker, payment)
@@ -118,7 +118,7 @@ async def test_a_consumer_goes_on_after_a_restart(server: EphemeralRabbitMQ, bro
     assert sent <= received
 
 
-async def test_a_wiped_broker_gets_its_topology_back(server: EphemeralRabbitMQ, broker: RabbitBroker) -> None:
+async def test_a_wiped_broker_gets_its_topology_back(server: OwnRabbitMQ, broker: RabbitBroker) -> None:
     """The broker is disposable: what it had confirmed is gone with it and the timers send that again, but nobody has to
     declare anything by hand, nor start anything again."""
     await broker.declare("payment")

@@ -77,8 +77,8 @@ class RabbitBroker:
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection to publish on."""
-        return self._publishing.connection is not None
+        """Whether there is a connection to publish on, and the broker takes messages."""
+        return self._publishing.connection is not None and not self._publishing.blocked
 
     async def publish(self, address: Address, body: bytes, *, transient: bool = False) -> Confirm:
         """As `Broker.publish`: answers within `publish_seconds_max` and what a dropped connection takes to close."""

@@ -54,7 +54,7 @@ class Publisher:
         try:
             async with deadline(publish_seconds_max):
                 exchanges = await self._open()
-                if exchanges is None or await self._link.blocked():
+                if exchanges is None or self._link.blocked:
                     return Confirm.UNSENT
                 sent = True
                 result = await exchanges[exchange].publish(message, key, mandatory=True)
@@ -63,16 +63,16 @@ class Publisher:
             confirm = Confirm.NACKED
         except failures as error:
             if isinstance(error, TimeoutError):
-                await self._missed(started)
+                self._missed(started)
             log.info("No answer to a publish to %s: %r", key, error, extra={"action": "broker.unanswered"})
             return Confirm.UNKNOWN if sent else Confirm.UNSENT
         self._misses = 0
         self._answered_at = loop.time()
         return confirm
 
-    async def _missed(self, started: float) -> None:
+    def _missed(self, started: float) -> None:
         """Count a publish without an answer, unless others were answered meanwhile or the broker asked us to wait."""
-        if self._answered_at > started or await self._link.blocked():
+        if self._answered_at > started or self._link.blocked:
             return
         self._misses += 1
         if self._misses >= misses_max and self._link.connection is self._connection:
