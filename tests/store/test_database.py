@@ -21,7 +21,7 @@ from coordinator.errors import StoreUnavailable, UnsupportedDatabase
 from coordinator.store.database import Database, DatabaseClock
 from coordinator.store.dialect import Postgres, Sqlite, dialect_of
 from coordinator.store.sagas import SagaStore
-from tests.servers.postgres import EphemeralPostgres, ephemeral_postgres
+from tests.servers import OwnPostgres, ephemeral_postgres
 from tests.servers.process import free_port
 from tests.store.made import new
 
@@ -227,13 +227,13 @@ async def test_other_errors_stay_what_they_are(database: Database) -> None:
 
 
 @pytest.fixture(scope="module")
-def own_postgres() -> Iterator[EphemeralPostgres]:
+def own_postgres() -> Iterator[OwnPostgres]:
     with ephemeral_postgres() as server:
         yield server
 
 
 @pytest.mark.postgres
-async def test_a_restart_of_postgres_is_survived(own_postgres: EphemeralPostgres) -> None:
+async def test_a_restart_of_postgres_is_survived(own_postgres: OwnPostgres) -> None:
     async with Database.open(own_postgres.url) as database:
         async with database.begin() as connection:
             await connection.execute(sa.text("CREATE TABLE survivors (name text)"))
