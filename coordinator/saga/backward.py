@@ -92,7 +92,7 @@ def close(draft: Draft, *, half_done: bool = True) -> None:
         draft.put(replace(run, clock=None, inquiry=None))
     if draft.saga.status is not SagaStatus.BLOCKED:
         draft.move(SagaStatus.BLOCKED)
-    draft.move(SagaStatus.CLOSED, finished_at=draft.at, deadline=None, effects_left=tuple(left))
+    draft.move(SagaStatus.CLOSED, finished_at=draft.at, deadline=None, paused=None, effects_left=tuple(left))
 
 
 def block(draft: Draft, name: str, side: Kind, failure: Failure | None) -> None:
@@ -105,8 +105,10 @@ def block(draft: Draft, name: str, side: Kind, failure: Failure | None) -> None:
 def on_compensation_reply(draft: Draft, step: Step, reply: Replied) -> bool:
     """What an answer to a compensation changes. False: nothing, it is kept as evidence."""
     run = draft.run(step.name)
-    if reply.command.iteration != run.iteration or reply.command.epoch != run.epoch or not run.undo_attempt:
+    if (reply.command.iteration, reply.command.epoch) != (run.iteration, run.epoch):
         return False
+    if not 1 <= reply.attempt <= run.undo_attempt:
+        return False  # never sent: nobody can have answered it
     undoing = run.status is StepStatus.COMPENSATING or run.blocked is Kind.COMPENSATION
     if reply.answer is Answer.SUCCEEDED:
         if undoing:
@@ -146,10 +148,19 @@ def raise_zombie(draft: Draft, name: str) -> None:
     run = draft.run(name)
     draft.incident("zombie_effect", f"{name} succeeded although its compensation had been answered", name)
     draft.put(replace(run, zombie=True, late_success=False, epoch=run.epoch + 1, undo_budget_from=run.undo_attempt))
-    if draft.saga.final and all(left.step != name for left in draft.saga.effects_left):
-        left = EffectLeft(name, LeftBecause.ZOMBIE, "found after the end; being undone")
-        draft.change(effects_left=(*draft.saga.effects_left, left))
+    if draft.saga.final:
+        leave(draft, draft.definition.by_name[name], LeftBecause.ZOMBIE, "found after the end; being undone")
     draft.send_compensation(name)
+
+
+def leave(draft: Draft, step: Step, because: LeftBecause, message: str) -> None:
+    """A final saga leaves this effect behind, for certain. What was listed as a possibility is certain now."""
+    before = draft.saga.effects_left
+    if any(left.step == step.name for left in before):
+        left_behind = tuple(replace(left, certain=True) if left.step == step.name else left for left in before)
+    else:
+        left_behind = (*before, EffectLeft(step.name, because, message))
+    draft.change(effects_left=left_behind)
 
 
 def _settle_left(draft: Draft, run: StepRun) -> None:
@@ -181,7 +192,8 @@ def defer(draft: Draft, run: StepRun, step: Step) -> None:
     """The participant is still at it: wait a timeout more, then send the same attempt again."""
     assert run.clock is not None
     clock = replace(run.clock, since=draft.at, due=draft.at + timedelta(seconds=step.timeout_seconds))
-    draft.put(replace(run, clock=clock, deferred=True))
+    begun = run.begun or run.status is StepStatus.DISPATCHED
+    draft.put(replace(run, clock=clock, deferred=True, begun=begun))
     draft.note(f"{run.name}: in progress")
 
 

@@ -135,8 +135,8 @@ def on_voided(draft: Draft, voided: Voided) -> bool:
     changed = False
     for command, attempt in voided.commands:
         run = draft.run(command.step)
-        waiting = run.status is StepStatus.DISPATCHED and not draft.forward
-        if waiting and (run.iteration, run.attempt) == (command.iteration, attempt) and not run.deferred:
+        waiting = run.status is StepStatus.DISPATCHED and not draft.forward and command.kind is Kind.ACTION
+        if waiting and (run.iteration, run.attempt) == (command.iteration, attempt) and not run.begun:
             draft.move_step(run.name, StepStatus.FAILED if run.unclean else StepStatus.PENDING)
             changed = True
     return changed

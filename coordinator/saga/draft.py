@@ -66,6 +66,11 @@ class Draft:
         run = self.run(pivot.name)
         return not run.happened and (run.status is StepStatus.DISPATCHED or run.unclean)
 
+    @property
+    def turn_waits(self) -> bool:
+        """A cancel was asked for, or the deadline passed, while the pivot was in doubt."""
+        return self.saga.cancel is not None or self.saga.deadline_passed
+
     def data(self, step: Step) -> Any:
         """What the step's action is (or was) sent. Raises UnresolvedReference."""
         edited = self.run(step.name).data
@@ -98,9 +103,9 @@ class Draft:
         self._steps[run.name] = run
 
     def move_step(self, name: str, status: StepStatus, **changes: Any) -> StepRun:
-        """Move a step. Its clock stops unless a new one is given."""
+        """Move a step. Its clock stops and its question lapses, unless new ones are given."""
         before = self.run(name)
-        run = before.move(status, **{"clock": None, "deferred": False, **changes})
+        run = before.move(status, **{"clock": None, "deferred": False, "inquiry": None, **changes})
         self._steps[name] = run
         if status is not before.status:
             self.note(f"{name}: {before.status} -> {status}")
@@ -130,9 +135,13 @@ class Draft:
     def send_action(self, name: str, data: Any) -> None:
         """Send the next attempt of a step's action, or the same again when the participant is still at it."""
         step, run = self.definition.by_name[name], self.run(name)
+        if self.saga.paused:
+            self.move_step(name, StepStatus.WAITING, clock=self._at_once(), deferred=run.deferred, blocked=None)
+            return
         attempt = run.attempt if run.deferred else run.attempt + 1
         clock = self._clock(ClockKind.TIMEOUT, step.timeout_seconds)
-        self.move_step(name, StepStatus.DISPATCHED, attempt=attempt, clock=clock, blocked=None)
+        begun = run.begun and run.deferred
+        self.move_step(name, StepStatus.DISPATCHED, attempt=attempt, clock=clock, blocked=None, begun=begun)
         self._send(
             SendCommand(
                 CommandId(name, run.iteration),
@@ -148,6 +157,9 @@ class Draft:
         """Send the next attempt of a step's compensation in its present epoch."""
         step, run = self.definition.by_name[name], self.run(name)
         assert step.compensation is not None
+        if self.saga.paused:
+            self.move_step(name, StepStatus.COMPENSATING, clock=self._at_once(), deferred=run.deferred, blocked=None)
+            return
         attempt = run.undo_attempt if run.deferred else run.undo_attempt + 1
         clock = self._clock(ClockKind.TIMEOUT, step.timeout_seconds)
         self.move_step(name, StepStatus.COMPENSATING, undo_attempt=attempt, clock=clock, blocked=None)
@@ -161,13 +173,18 @@ class Draft:
                 step.timeout_seconds,
                 data=self._sent_data(step),
                 result=run.result,
-                reason=str(cause) if cause else str(run.failure.message if run.failure else "undone"),
+                reason=str(cause) if cause else _why_on_the_spot(run),
             )
         )
 
     def send_inquiry(self, name: str, inquiry: Inquiry) -> None:
         """Ask the participant's inbox what became of a step's action; it fences the action if it never ran."""
         step, run = self.definition.by_name[name], self.run(name)
+        if self.saga.paused:
+            self.put(
+                replace(run, inquiry=replace(inquiry, tries=inquiry.tries - 1), clock=self._at_once(ClockKind.INQUIRY))
+            )
+            return
         clock = self._clock(ClockKind.INQUIRY, step.timeout_seconds)
         self.put(replace(run, inquiry=inquiry, clock=clock))
         self._send(
@@ -185,6 +202,10 @@ class Draft:
         """The backoff before the next try, after `tries` of them."""
         seconds = backoff_seconds(policy, tries, f"{self.saga.id}/{name}/{kind}/{tries}")
         return self._clock(ClockKind.BACKOFF, seconds)
+
+    def _at_once(self, kind: ClockKind = ClockKind.BACKOFF) -> Clock:
+        """What a pause holds back is due when it ends."""
+        return self._clock(kind, 0.0)
 
     def _clock(self, kind: ClockKind, seconds: float) -> Clock:
         return Clock(kind, since=self.at, due=self.at + timedelta(seconds=seconds))
@@ -210,6 +231,11 @@ def can_undo(step: Step) -> bool:
 def needs_undo(step: Step, run: StepRun) -> bool:
     """Whether something of this step is there, or may be, and can be undone."""
     return can_undo(step) and (run.happened or run.unclean)
+
+
+def _why_on_the_spot(run: StepRun) -> str:
+    """The reason an optional step is undone while the saga goes on."""
+    return (run.failure.message or run.failure.type) if run.failure else "undone"
 
 
 def backoff_seconds(policy: RetryPolicy, tries: int, seed: str) -> float:

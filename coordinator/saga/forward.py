@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from coordinator.errors import UnresolvedReference
-from coordinator.saga.backward import block, close, defer, raise_zombie, turn, undo_on_the_spot
+from coordinator.saga.backward import block, close, defer, leave, raise_zombie, turn, undo_on_the_spot
 from coordinator.saga.definition import Step, StepKind
 from coordinator.saga.draft import Draft, can_undo, needs_undo
 from coordinator.saga.event import Answer, Effect, Failure, Kind, Replied, Undone
@@ -79,12 +79,12 @@ def _end_forward(draft: Draft) -> None:
 def on_action_reply(draft: Draft, step: Step, reply: Replied) -> bool:
     """What an answer to an action changes. False: nothing, it is kept as evidence."""
     run = draft.run(step.name)
-    if reply.command.iteration != run.iteration or reply.command.epoch or not run.attempt:
-        return False
+    if reply.command.iteration != run.iteration or reply.command.epoch or not 1 <= reply.attempt <= run.attempt:
+        return False  # of an input that was given up, or never sent
     if reply.answer is Answer.SUCCEEDED:
         return succeed(draft, step, reply)
     awaited = run.status is StepStatus.DISPATCHED and reply.attempt == run.attempt and run.inquiry is None
-    if not awaited:
+    if not awaited or draft.saga.final:
         return False
     match reply.answer:
         case Answer.IN_PROGRESS:
@@ -120,18 +120,25 @@ def succeed(draft: Draft, step: Step, reply: Replied) -> bool:
             # It had been given up. Whoever came after went on without its result, and goes on without it.
             draft.put(replace(known, overlooked=True))
             draft.move_step(step.name, StepStatus.SUCCEEDED)
+            _stand_by_late_pivot(draft, step)
         case _:  # compensating, blocked in its compensation, waived: evidence for the next attempt, or for a person
             late = reply.recorded_after_compensation and not run.zombie
-            draft.put(replace(known, late_success=late or run.late_success))
+            draft.put(replace(known, overlooked=True, late_success=late or run.late_success))
     return True
+
+
+def _stand_by_late_pivot(draft: Draft, step: Step) -> None:
+    """The pivot was proven absent, the saga turned, and it happened after all: only a broken inbox does that. Nothing
+    undoes a pivot, so the saga must not end as if all were undone."""
+    if step.kind is StepKind.PIVOT and not step.irreversible and not draft.forward:
+        _undo_zombie(draft, step)
+        block(draft, step.name, Kind.COMPENSATION, Failure("Contradiction", "it happened, though it had been fenced"))
 
 
 def _succeeded(draft: Draft, step: Step, known: StepRun) -> None:
     draft.put(replace(known, inquiry=None))
     draft.move_step(step.name, StepStatus.SUCCEEDED, blocked=None)
-    if step.kind is StepKind.PIVOT and (draft.saga.cancel or draft.saga.deadline_passed):
-        draft.change(cancel=None, deadline_passed=False)
-        draft.note("the pivot had happened: too late to turn")
+    too_late_to_turn(draft, step)
     if known.fault is None or not draft.forward:
         return
     if draft.past_pivot or step.optional:
@@ -140,33 +147,45 @@ def _succeeded(draft: Draft, step: Step, known: StepRun) -> None:
     turn(draft, Cause(CauseKind.FAULT, step.name, known.fault))
 
 
+def too_late_to_turn(draft: Draft, step: Step) -> None:
+    """The pivot has happened: a cancel or a deadline that waited for it is void."""
+    if step.kind is StepKind.PIVOT and draft.turn_waits:
+        draft.change(cancel=None, deadline_passed=False)
+        draft.note("the pivot had happened: too late to turn")
+
+
 def _contradict(draft: Draft, step: Step, known: StepRun, reply: Replied) -> bool:
     """A success for a step that was thought undone, or never done. At most one new epoch for it."""
     missed = reply.recorded_after_compensation or known.undone is not Undone.UNDONE
     if known.zombie or not missed:
         return False
-    draft.put(known)
+    draft.put(replace(known, overlooked=True))
     _undo_zombie(draft, step)
     return True
 
 
 def _found_after_the_end(draft: Draft, step: Step, known: StepRun) -> None:
     """A late success of a step that a final saga had counted out: undo it; the saga's status stays."""
-    draft.put(known)
+    draft.put(replace(known, overlooked=True))
     given_up = known.status in (StepStatus.PENDING, StepStatus.REFUSED, StepStatus.FAILED)
     if given_up and draft.saga.status is not SagaStatus.CLOSED:
         draft.move_step(step.name, StepStatus.SUCCEEDED)
         _undo_zombie(draft, step)
-    elif all(left.step != step.name for left in draft.saga.effects_left) and not known.zombie:
-        left = EffectLeft(step.name, LeftBecause.UNSETTLED, "succeeded after the saga was closed")
-        draft.change(effects_left=(*draft.saga.effects_left, left))
+    elif not known.zombie:
+        leave(draft, step, LeftBecause.UNSETTLED, "succeeded after the saga was closed")
 
 
 def _undo_zombie(draft: Draft, step: Step) -> None:
+    """Undo a success nobody counted with; where there is no way back, say so."""
     if can_undo(step):
         raise_zombie(draft, step.name)
-    else:
+    elif step.irreversible:  # left behind, as its author accepts
+        if draft.saga.final:
+            leave(draft, step, LeftBecause.IRREVERSIBLE, step.irreversible)
+    elif step.kind is not StepKind.READONLY:
         draft.incident("zombie_effect", f"{step.name} succeeded after all, and has no way back", step.name)
+        if draft.saga.final:
+            leave(draft, step, LeftBecause.UNSETTLED, "succeeded after the end")
 
 
 def retry(draft: Draft, step: Step, failure: Failure, *, unclean: bool) -> None:
@@ -175,8 +194,9 @@ def retry(draft: Draft, step: Step, failure: Failure, *, unclean: bool) -> None:
     run = replace(run, failure=failure, unclean=run.unclean or unclean)
     draft.put(run)
     spent = run.attempt - run.budget_from
-    awaited_turn = step.kind is StepKind.PIVOT and not run.unclean and (draft.saga.cancel or draft.saga.deadline_passed)
-    if not draft.forward or awaited_turn or spent >= step.retry.max_attempts or failure.type in step.retry.give_up_on:
+    # A cancel or the deadline waits for the pivot: it is not tried again, but asked about.
+    turn_waits = step.kind is StepKind.PIVOT and draft.turn_waits
+    if not draft.forward or turn_waits or spent >= step.retry.max_attempts or failure.type in step.retry.give_up_on:
         give_up(draft, step, StepStatus.FAILED)
         return
     draft.move_step(step.name, StepStatus.WAITING, clock=draft.wait(step.name, step.retry, spent, Kind.ACTION))

@@ -9,10 +9,10 @@ from datetime import timedelta
 from typing import Any
 
 from coordinator.saga.backward import block, turn
-from coordinator.saga.definition import Step
+from coordinator.saga.definition import Step, StepKind
 from coordinator.saga.draft import Draft
-from coordinator.saga.event import Answer, Failure, Kind, Replied, Settlement, Undone
-from coordinator.saga.forward import proven_absent, succeed, why
+from coordinator.saga.event import Answer, CommandId, Failure, Kind, Replied, Settlement, Undone
+from coordinator.saga.forward import proven_absent, succeed, too_late_to_turn, why
 from coordinator.saga.state import Clock, ClockKind, Inquiry, Purpose, StepRun, StepStatus
 
 tries_max = 6  # of one inquiry, with the compensation's backoff in between
@@ -30,10 +30,10 @@ def ask_again(draft: Draft, step: Step, run: StepRun, inquiry: Inquiry) -> None:
     draft.note(
         f"{step.name}: {failure.message}; {inquiry.purpose} by {inquiry.by} has no effect, it can only be closed"
     )
-    _drop(draft, run)
+    drop(draft, run)
 
 
-def _drop(draft: Draft, run: StepRun) -> None:
+def drop(draft: Draft, run: StepRun) -> None:
     """Forget a verb's inquiry: the step stands as it stood, and a waiting one goes on at once."""
     clock = Clock(ClockKind.BACKOFF, since=draft.at, due=draft.at) if run.status is StepStatus.WAITING else None
     draft.put(replace(run, inquiry=None, clock=clock))
@@ -42,13 +42,15 @@ def _drop(draft: Draft, run: StepRun) -> None:
 def on_inquiry_reply(draft: Draft, step: Step, reply: Replied) -> bool:
     """What the inbox says. Any try's answer counts while the question stands."""
     run = draft.run(step.name)
+    if reply.command != CommandId(step.name, run.iteration) or not 1 <= reply.attempt <= run.attempt:
+        return False
     if reply.answer is Answer.SUCCEEDED:
         if run.inquiry and run.blocked is Kind.COMPENSATION:  # it did happen, as was thought: a person's word stands
             draft.put(replace(run, happened=True, result=reply.result))
             _carry_out(draft, step, run.inquiry, fenced=False)
             return True
         return succeed(draft, step, reply)
-    if run.inquiry is None or reply.command.iteration != run.iteration:
+    if run.inquiry is None:
         return False
     if reply.answer is Answer.IN_PROGRESS:
         due = draft.at + timedelta(seconds=step.timeout_seconds)
@@ -63,7 +65,7 @@ def on_inquiry_reply(draft: Draft, step: Step, reply: Replied) -> bool:
         _carry_out(draft, step, run.inquiry, fenced=fenced)
     else:
         draft.note(f"{step.name}: the inquiry was answered {reply.answer}, which settles nothing")
-        _drop(draft, run)
+        drop(draft, run)
     return True
 
 
@@ -81,13 +83,20 @@ def _carry_out(draft: Draft, step: Step, inquiry: Inquiry, *, fenced: bool) -> N
     """The old command is fenced: what the person asked for takes effect."""
     if fenced and not draft.run(step.name).happened:
         proven_absent(draft, step)
-    draft.put(replace(draft.run(step.name), inquiry=None, clock=None))
+    elif not fenced:
+        draft.put(replace(draft.run(step.name), unclean=True))
+    pivot_absent = fenced and step.kind is StepKind.PIVOT and draft.forward
+    if pivot_absent and draft.turn_waits and inquiry.settlement is not Settlement.DONE:
+        # It is proven not to have happened, which is what the cancel or the deadline has waited for.
+        draft.move_step(step.name, StepStatus.FAILED, blocked=None)
+        turn(draft, why(draft, step, StepStatus.FAILED))
+        return
     match inquiry.purpose:
+        case Purpose.RETRY | Purpose.SKIP if draft.run(step.name).unclean:
+            draft.note(f"{step.name}: may have happened; {inquiry.purpose} by {inquiry.by} has no effect")
+            drop(draft, draft.run(step.name))
         case Purpose.RETRY:
-            if draft.run(step.name).unclean:
-                draft.note(f"{step.name}: may have happened; it is not tried with another input")
-            else:
-                retry_edited(draft, step, inquiry.data)
+            retry_edited(draft, step, inquiry.data)
         case Purpose.SKIP:
             skip(draft, step, inquiry.by, inquiry.reason)
         case Purpose.SETTLE if inquiry.settlement is Settlement.UNDONE:
@@ -113,20 +122,20 @@ def skip(draft: Draft, step: Step, by: str, reason: str) -> None:
 def settle_done(draft: Draft, step: Step, inquiry: Inquiry) -> None:
     """A person's word that the step is done, with its result."""
     run = draft.run(step.name)
-    draft.put(replace(run, happened=True, result=inquiry.result, inquiry=None, clock=None))
+    draft.put(replace(run, happened=True, result=inquiry.result))
     word = f"{inquiry.by}: {inquiry.reason}"
     if run.blocked is Kind.COMPENSATION:
         # It is done and stays done, though the saga goes back: an effect left behind, by a person's word.
         draft.move_step(step.name, StepStatus.WAIVED, blocked=None, settled_by=word)
     else:
         draft.move_step(step.name, StepStatus.SUCCEEDED, blocked=None, settled_by=word)
+        too_late_to_turn(draft, step)
 
 
 def _settle_undone(draft: Draft, step: Step, inquiry: Inquiry) -> None:
     """A person's word that nothing of the step is left."""
     run = draft.run(step.name)
     word = f"{inquiry.by}: {inquiry.reason}"
-    draft.put(replace(run, inquiry=None, clock=None))
     if run.blocked is Kind.COMPENSATION:
         draft.move_step(step.name, StepStatus.COMPENSATED, undone=Undone.UNDONE, blocked=None, settled_by=word)
         return

@@ -58,7 +58,7 @@ STEP_MOVES: Mapping[StepStatus, frozenset[StepStatus]] = {
     _S.PENDING: frozenset({_S.DISPATCHED, _S.SKIPPED, _S.FAILED, _S.BLOCKED, _S.SUCCEEDED}),
     _S.WAITING: frozenset({_S.DISPATCHED, _S.SUCCEEDED, _S.FAILED, _S.SKIPPED}),
     _S.DISPATCHED: frozenset({_S.WAITING, _S.SUCCEEDED, _S.REFUSED, _S.FAILED, _S.BLOCKED, _S.PENDING}),
-    _S.SUCCEEDED: frozenset({_S.COMPENSATING}),
+    _S.SUCCEEDED: frozenset({_S.COMPENSATING, _S.BLOCKED}),
     # Late evidence: a step thought not to have happened did.
     _S.REFUSED: frozenset({_S.COMPENSATING, _S.SUCCEEDED}),
     _S.FAILED: frozenset({_S.COMPENSATING, _S.SUCCEEDED}),
@@ -66,7 +66,7 @@ STEP_MOVES: Mapping[StepStatus, frozenset[StepStatus]] = {
     _S.COMPENSATING: frozenset({_S.COMPENSATED, _S.BLOCKED}),
     _S.COMPENSATED: frozenset({_S.COMPENSATING}),
     _S.BLOCKED: frozenset(
-        {_S.DISPATCHED, _S.COMPENSATING, _S.SUCCEEDED, _S.FAILED, _S.SKIPPED, _S.COMPENSATED, _S.WAIVED}
+        {_S.WAITING, _S.DISPATCHED, _S.COMPENSATING, _S.SUCCEEDED, _S.FAILED, _S.SKIPPED, _S.COMPENSATED, _S.WAIVED}
     ),
     _S.WAIVED: frozenset(),
 }
@@ -145,6 +145,7 @@ class StepRun:
 
     clock: Clock | None = None
     deferred: bool = False  # the participant is still at it: the next sending repeats the attempt
+    begun: bool = False  # the participant said that it was at the present attempt of the action
     blocked: Kind | None = None  # which of the two commands gave up
     inquiry: Inquiry | None = None
     settled_by: str | None = None  # the person whose word this status rests on, and the evidence

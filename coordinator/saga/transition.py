@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from coordinator.saga.backward import on_compensation_reply, unwind
+from coordinator.saga.backward import block, on_compensation_reply, unwind
 from coordinator.saga.clocks import on_published, on_voided, on_woke, starts_deadline
 from coordinator.saga.decision import Decision
 from coordinator.saga.definition import SagaDefinition
@@ -16,6 +16,7 @@ from coordinator.saga.draft import Draft
 from coordinator.saga.event import (
     CancelRequested,
     CloseRequested,
+    CommandId,
     Event,
     Kind,
     PauseRequested,
@@ -33,7 +34,7 @@ from coordinator.saga.event import (
 )
 from coordinator.saga.forward import advance, give_up, on_action_reply
 from coordinator.saga.inquiry import on_inquiry_reply
-from coordinator.saga.state import Direction, Saga, SagaStatus, StepStatus
+from coordinator.saga.state import ClockKind, Direction, Saga, SagaStatus, StepStatus
 from coordinator.saga.verbs import RequestRefused, on_verb
 
 strays_max = 1000  # replies that change nothing are kept as evidence up to here, then only counted out
@@ -56,6 +57,8 @@ def _apply(draft: Draft, event: Event) -> bool:
     """Let the event have its direct effect. False: the history need not remember it."""
     match event:
         case Started():
+            if draft.saga.revision:
+                return False  # it has begun already
             starts_deadline(draft)
             return True
         case Replied():
@@ -104,20 +107,34 @@ def _on_reply(draft: Draft, reply: Replied) -> bool:
 
 def _on_unsendable(draft: Draft, event: Unsendable) -> bool:
     """What was just decided to be sent can't be. Nothing left, so the failure is clean and a retry would not help."""
-    step, run = draft.definition.by_name[event.command.step], draft.run(event.command.step)
-    draft.put(replace(run, failure=event.failure))
-    give_up(draft, step, StepStatus.FAILED)
-    return True
+    step, run = draft.definition.by_name.get(event.command.step), draft.run(event.command.step)
+    if step is None or run.clock is None or run.clock.kind not in (ClockKind.TIMEOUT, ClockKind.GRACE):
+        return False
+    if event.command == CommandId(step.name, run.iteration) and run.status is StepStatus.DISPATCHED:
+        draft.put(replace(run, failure=event.failure))
+        give_up(draft, step, StepStatus.FAILED)
+        return True
+    undo = CommandId(step.name, run.iteration, Kind.COMPENSATION, run.epoch)
+    if event.command == undo and run.status is StepStatus.COMPENSATING:
+        block(draft, step.name, Kind.COMPENSATION, event.failure)
+        return True
+    return False
 
 
 def _proceed(draft: Draft) -> None:
     """Go on in the present direction as far as can be, then let the saga's status say where it stands."""
+    _show_block(draft)
     if draft.saga.final or draft.saga.paused:
         return
     if draft.forward:
         advance(draft)
     if not draft.forward and not draft.saga.final:
         unwind(draft)
+    _show_block(draft)
+
+
+def _show_block(draft: Draft) -> None:
+    """`blocked` says that some step needs a person, whether or not other branches go on."""
     if draft.saga.final:
         return
     blocked = any(run.status is StepStatus.BLOCKED for run in draft.runs())

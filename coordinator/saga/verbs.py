@@ -125,6 +125,8 @@ def _retry(draft: Draft, step: Step, run: StepRun, verb: RetryRequested) -> None
     if run.blocked is Kind.COMPENSATION:
         if edited:
             raise RequestRefused("a compensation is retried with the input its action had")
+        if step.compensation is None:
+            raise RequestRefused(f"{step.name} has no compensation: settle it, or waive it")
         # The inbox keeps a refusal for good, so only a new epoch runs business code again.
         epoch = run.epoch + 1 if run.undo_refused else run.epoch
         draft.put(replace(run, epoch=epoch, undo_refused=False, undo_budget_from=run.undo_attempt))

@@ -30,7 +30,7 @@ from coordinator.store.database import Database
 from coordinator.store.outbox import OutboxStore
 from coordinator.store.reader import SagaReader
 from coordinator.store.sagas import SagaStore
-from coordinator.store.values import Created, HistoryEntry, KeyReused, Repeated, Unreadable
+from coordinator.store.values import Committed, Created, HistoryEntry, KeyReused, Repeated, Unreadable
 from tests.store.made import command, count, entry, later, moved, new, noon, saga
 
 hostile: Any = {
@@ -99,7 +99,7 @@ async def test_a_commit_keeps_what_moved_and_leaves_the_rest(store: SagaStore, r
     await store.create([new(before, command(before))])
     change = moved(before, command(before, "ship"), waiting_on="reply", waiting_for="payment")
     committed = await store.commit([change], now=later(5))
-    assert (committed.moved, committed.stale) == ({before.id}, set())
+    assert committed == Committed(frozenset({before.id}), frozenset())
     assert await store.load([before.id]) == {before.id: change.saga}
     assert await store.unsent([before.id, "other"]) == {before.id: {"charge/0/action/0/1", "ship/0/action/0/1"}}
     assert [kept.seq for kept in await reader.history(before.id)] == [1, 2]
@@ -119,7 +119,7 @@ async def test_of_two_commits_on_one_revision_one_is_stale_and_leaves_nothing(
     second = moved(kept, command(kept, "second"), status=StepStatus.FAILED)
     assert (await store.commit([first], now=noon)).moved == {kept.id}
     committed = await store.commit([second, moved(other)], now=noon)
-    assert (committed.moved, committed.stale) == ({other.id}, {kept.id})
+    assert committed == Committed(frozenset({other.id}), frozenset({kept.id}))
     assert await store.load([kept.id]) == {kept.id: first.saga}
     assert await store.unsent([kept.id]) == {kept.id: {"first/0/action/0/1"}}
     assert await count(database, schema.history) == 4
@@ -169,8 +169,7 @@ async def test_nothing_to_do_is_done(store: SagaStore) -> None:
     assert await store.create([]) == []
     assert await store.load([]) == {}
     assert await store.unsent([]) == {}
-    committed = await store.commit([], now=noon)
-    assert (committed.moved, committed.stale, committed.voided) == (set(), set(), {})
+    assert await store.commit([], now=noon) == Committed(frozenset(), frozenset())
 
 
 # --- starting ---------------------------------------------------------------------------------------------------------
@@ -305,7 +304,7 @@ async def test_a_stale_saga_voids_nothing(store: SagaStore) -> None:
     await store.create([new(kept, command(kept))])
     stale = replace(moved(kept, void_unsent=True), expected_revision=7)
     committed = await store.commit([stale], now=noon)
-    assert (committed.stale, committed.voided) == ({kept.id}, {})
+    assert committed == Committed(frozenset(), frozenset({kept.id}))
     assert await store.unsent([kept.id]) == {kept.id: {"charge/0/action/0/1"}}
 
 

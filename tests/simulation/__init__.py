@@ -1,0 +1,1 @@
+"""The rules, searched exhaustively in small worlds."""

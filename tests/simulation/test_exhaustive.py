@@ -1,0 +1,72 @@
+"""Every state of a few small sagas, under a network that loses, repeats, delays and reorders whatever it likes.
+
+The real `decide` is run against a model of the participants' inboxes (`participant`), over a network in which whatever
+was sent may arrive at any time, any number of times, or never (`world`). In every state reached the rules are checked,
+and from every state there must be a way, without a person, to where the saga may stay (`search`). The scope is bounded
+by the number of steps and attempts and by the outcomes a handler may come to, never by how often a message is repeated.
+
+`AMENDS_DEEP=1` searches larger scopes of the same worlds: millions of states, some minutes. `pytest -s` shows how large
+each space was.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from coordinator.saga import inquiry
+from tests.simulation import plans
+from tests.simulation.search import describe, search
+from tests.simulation.world import Plan
+
+worlds = [
+    plans.chain(),
+    plans.fork(),
+    plans.fork(attempts=1, outcomes=("succeeded", "failed"), external="b"),
+    plans.optional(),
+    plans.optional(external=True, attempts=1),
+    plans.pivot(),
+    plans.pivot(external=True),
+    plans.external("a"),
+    plans.external("b"),
+]
+wide_worlds = [
+    plans.optional(external=True),
+    plans.fork(outcomes=("succeeded", "refused"), undo_attempts=2, undo_outcomes=("undone", "failed")),
+    plans.external("a", undo_attempts=2),
+    plans.external("b", undo_attempts=2),
+]
+deep = bool(os.environ.get("AMENDS_DEEP"))
+tries_max = 2  # of an inquiry; six of them are no different, only more
+
+
+def name(plan: Plan) -> str:
+    return plan.name
+
+
+@pytest.fixture(autouse=True)
+def _few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inquiry, "tries_max", tries_max)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("plan", worlds, ids=name)
+def test_no_rule_is_broken_in_any_state(plan: Plan) -> None:
+    _search(plan)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(not deep, reason="a larger scope of the same worlds; AMENDS_DEEP=1 searches it")
+@pytest.mark.parametrize("plan", wide_worlds, ids=name)
+def test_no_rule_is_broken_in_any_state_of_a_wider_world(plan: Plan) -> None:
+    _search(plan)
+
+
+def _search(plan: Plan) -> None:
+    before = time.process_time()
+    space = search(plan)
+    print(describe(plan, space, time.process_time() - before))
+    assert space.final, "some states are final"

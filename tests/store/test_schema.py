@@ -1,0 +1,194 @@
+"""The tables: what the migrations make is what the code says, and the database knows the same words as the code."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from coordinator.saga.state import FINAL, Direction, SagaStatus, StepStatus
+from coordinator.store import schema
+from coordinator.store.database import Database
+from coordinator.store.dialect import dialect_of
+from coordinator.store.migration import config_for, migrate, migrations_directory
+from coordinator.store.values import CommandKind, DeadLetterStatus, HoldScope
+from tests.store.made import noon
+
+
+def _differences(connection: sa.Connection) -> list[Any]:
+    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    return list(compare_metadata(context, schema.metadata))
+
+
+async def _run(url: str, work: Any) -> Any:
+    engine = dialect_of(url).migrator()
+    try:
+        async with engine.begin() as connection:
+            return await connection.run_sync(work)
+    finally:
+        await engine.dispose()
+
+
+async def test_the_migrations_make_the_tables_of_the_code(database_url: str) -> None:
+    await migrate(database_url)
+    assert await _run(database_url, _differences) == []
+    await _run(database_url, lambda connection: command.downgrade(config_for(connection), "base"))
+    tables = await _run(database_url, lambda connection: sa.inspect(connection).get_table_names())
+    assert tables == ["alembic_version"]
+    await migrate(database_url)
+    assert await _run(database_url, _differences) == []
+
+
+async def test_the_migrations_make_the_checks_of_the_code(database_url: str) -> None:
+    await migrate(database_url)
+
+    def checks(connection: sa.Connection) -> set[str]:
+        inspector = sa.inspect(connection)
+        names = (check["name"] for table in schema.metadata.tables for check in inspector.get_check_constraints(table))
+        return {str(name) for name in names}
+
+    stated = {
+        f"{table.name}_{str(check.name).removeprefix(f'{table.name}_')}"
+        for table in schema.metadata.tables.values()
+        for check in table.constraints
+        if isinstance(check, sa.CheckConstraint)
+    }
+    assert await _run(database_url, checks) == stated
+
+
+def test_the_code_names_the_newest_migration() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrations_directory()))
+    assert ScriptDirectory.from_config(config).get_current_head() == schema.revision
+
+
+async def test_whether_the_schema_is_there_is_known(database_url: str) -> None:
+    async with Database.open(database_url) as database:
+        assert not await database.check_schema()
+        await migrate(database_url)
+        assert await database.check_schema()
+        async with database.begin() as connection:
+            await connection.execute(sa.text("UPDATE alembic_version SET version_num = 'newer'"))
+        assert not await database.check_schema()
+
+
+async def test_those_who_migrate_at_once_wait_for_each_other(database_url: str) -> None:
+    await asyncio.gather(*(migrate(database_url) for _ in range(4)))
+    async with Database.open(database_url) as database:
+        assert await database.check_schema()
+
+
+# --- enums and checks -------------------------------------------------------------------------------------------------
+
+_saga: dict[str, Any] = {
+    "id": "s",
+    "definition": "d",
+    "version": 1,
+    "status": "running",
+    "direction": "forward",
+    "revision": 0,
+    "trace_id": "",
+    "created_at": noon,
+    "updated_at": noon,
+    "record": "{}",
+    "input": "null",
+}
+_step: dict[str, Any] = {"saga_id": "s", "name": "n", "status": "pending", "record": "{}"}
+_row: dict[str, Any] = {
+    "saga_id": "s",
+    "key": "k",
+    "definition": "d",
+    "participant": "p",
+    "kind": "action",
+    "body": "{}",
+    "created_at": noon,
+    "available_at": noon,
+    "maybe_sent": False,
+    "tries": 0,
+}
+_letter: dict[str, Any] = {
+    "id": "l",
+    "at": noon,
+    "source": "s",
+    "reason": "r",
+    "body": "b",
+    "redelivered": 0,
+    "status": "open",
+}
+_hold: dict[str, Any] = {
+    "id": "h",
+    "scope": "participant",
+    "name": "p",
+    "since": noon,
+    "held_by": "ann",
+    "reason": "r",
+}
+
+
+async def _accepts(database: Database, table: sa.Table, values: dict[str, Any]) -> bool:
+    try:
+        async with database.begin() as connection:
+            await connection.execute(table.insert(), values)
+            await connection.execute(table.delete())
+    except sa.exc.IntegrityError as error:
+        if "check" in str(error).lower():
+            return False
+        raise
+    return True
+
+
+def _finished(status: StrEnum) -> dict[str, Any]:
+    return {"finished_at": noon if status in FINAL else None}
+
+
+def _resolved(status: StrEnum) -> dict[str, Any]:
+    return {"resolved_at": None if status is DeadLetterStatus.OPEN else noon}
+
+
+def _named(scope: StrEnum) -> dict[str, Any]:
+    return {"name": "" if scope is HoldScope.ALL else "p"}
+
+
+async def test_the_database_knows_the_words_of_each_enum_and_no_other(database: Database) -> None:
+    places: list[tuple[sa.Table, dict[str, Any], str, type[StrEnum], Any]] = [
+        (schema.sagas, _saga, "status", SagaStatus, _finished),
+        (schema.sagas, _saga, "direction", Direction, None),
+        (schema.steps, _step, "status", StepStatus, None),
+        (schema.outbox, _row, "kind", CommandKind, None),
+        (schema.dead_letters, _letter, "status", DeadLetterStatus, _resolved),
+        (schema.holds, _hold, "scope", HoldScope, _named),
+    ]
+    for table, values, column, words, beside in places:
+        for word in words:
+            row = {**values, column: word.value, **(beside(word) if beside else {})}
+            assert await _accepts(database, table, row), (table.name, word)
+        assert not await _accepts(database, table, {**values, column: "unheard-of"}), (table.name, column)
+
+
+async def test_finished_and_final_go_together(database: Database) -> None:
+    for status in SagaStatus:
+        for finished_at in (None, noon):
+            row = {**_saga, "status": status.value, "finished_at": finished_at}
+            assert await _accepts(database, schema.sagas, row) is ((finished_at is not None) == (status in FINAL))
+
+
+async def test_what_makes_no_sense_is_refused(database: Database) -> None:
+    definition = {"name": "n", "document": "", "hash": "", "created_at": noon, "created_by": ""}
+    nonsense: list[tuple[sa.Table, dict[str, Any]]] = [
+        (schema.sagas, {**_saga, "revision": -1}),
+        (schema.dead_letters, {**_letter, "resolved_at": noon}),
+        (schema.dead_letters, {**_letter, "status": "redriven"}),
+        (schema.holds, {**_hold, "name": ""}),
+        (schema.holds, {**_hold, "scope": "all"}),
+        (schema.holds, {**_hold, "until": noon}),
+        (schema.definitions, {**definition, "version": 0}),
+    ]
+    accepted = [(table.name, row) for table, row in nonsense if await _accepts(database, table, row)]
+    assert accepted == []
