@@ -18,7 +18,9 @@ class Settings(BaseSettings):
     public_url: str | None = Field(default=None, description="where others reach this API, if not at host and port")
     log_format: str = Field(default="text", pattern="^(text|json)$", description="how log lines are written")
     log_level: str = Field(default="INFO", description="the least level that is logged")
-    engine_lanes: int = Field(default=2, ge=1, le=16, description="transactions of the engine at a time (SQLite: always 1)")
+    engine_lanes: int = Field(
+        default=2, ge=1, le=16, description="transactions of the engine at a time (SQLite: always 1)"
+    )
     migrate: bool = Field(default=True, description="bring the database's schema up to date at the start")
     otlp_endpoint: str | None = Field(
         default=None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT", description="where spans go; none: nowhere"

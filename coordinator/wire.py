@@ -33,6 +33,7 @@ def outbox_row(saga: Saga, effect: SendCommand, at: datetime) -> OutboxRow:
         handler=effect.handler,
         data=effect.data,
         result=effect.result,
+        succeeded=effect.succeeded,
         reason=effect.reason[:2000] if effect.reason else None,
         timeout_seconds=effect.timeout_seconds,
         issued_at=at,

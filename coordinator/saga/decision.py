@@ -20,6 +20,7 @@ class SendCommand:
     timeout_seconds: float
     data: Any = None
     result: Any = None
+    succeeded: bool = False  # of a compensation: its action is known to have succeeded, whatever it gave
     reason: str | None = None
     inquiry: int = 0  # 0: run the handler; n: the nth time of asking what became of it
 

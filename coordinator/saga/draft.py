@@ -173,6 +173,7 @@ class Draft:
                 step.timeout_seconds,
                 data=self._sent_data(step),
                 result=run.result,
+                succeeded=run.happened,
                 reason=str(cause) if cause else _why_on_the_spot(run),
             )
         )

@@ -11,7 +11,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from coordinator.store.bulk import Bulk, columns_of
 from coordinator.store.database import Database
-from coordinator.store.dialect import Dialect, Moment, epoch, storable
+from coordinator.store.dialect import Dialect, Moment, storable
 from coordinator.store.schema import outbox, sagas
 from coordinator.store.values import Backlog, CommandKind, OutboxRow, ParkedRow
 
@@ -97,12 +97,6 @@ class OutboxStore:
         async with self._database.begin() as connection:
             rows = await connection.execute(self._sql.claim, parameters)
             return sorted((_row(row) for row in rows), key=lambda row: (row.created_at, row.id))
-
-    async def orphan(self) -> None:
-        """End every lease: whoever held them is gone. Only for who knows to be the only process on this database."""
-        held = sa.update(outbox).where(outbox.c.lease_token.is_not(None)).values(available_at=epoch)
-        async with self._database.begin() as connection:
-            await connection.execute(held)
 
     async def forget(self, ids: Iterable[str]) -> None:
         """Forget these rows: the broker has confirmed them."""

@@ -1,0 +1,141 @@
+"""The bugs, as replacements of text in the product. Where the text is no longer there, planting fails loudly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Bug:
+    """`edits` are (file, text, what it becomes); `tests` the part of the suite that is to notice."""
+
+    name: str
+    edits: tuple[tuple[str, str, str], ...]
+    tests: tuple[str, ...]
+
+
+bugs = (
+    Bug(
+        "a command is marked as sent before the broker confirmed it",
+        (("coordinator/relay.py", "if confirm is Confirm.CONFIRMED:", "if confirm:"),),
+        ("tests/engine/test_relay.py",),
+    ),
+    Bug(
+        "no inbox: every delivery runs the handler",
+        (
+            (
+                "participants/sdk/amends/inbox.py",
+                "        if verdict.reply is not None:\n            return verdict.reply, verdict.commit\n"
+                "        reply = await self._run_in_savepoint",
+                "        reply = await self._run_in_savepoint",
+            ),
+        ),
+        ("tests/sdk/test_inbox.py",),
+    ),
+    Bug(
+        "compensations run in forward order",
+        (
+            (
+                "coordinator/saga/backward.py",
+                "for name in reversed(draft.definition.order):",
+                "for name in draft.definition.order:",
+            ),
+            (
+                "coordinator/saga/backward.py",
+                "draft.definition.descendants[name] <= settled",
+                "draft.definition.ancestors[name] <= settled",
+            ),
+        ),
+        ("tests/engine/test_running.py", "tests/lives", "tests/saga"),
+    ),
+    Bug(
+        "a step whose outcome is unknown is not compensated",
+        (("coordinator/saga/draft.py", "(run.happened or run.unclean)", "run.happened"),),
+        ("tests/lives", "tests/saga"),
+    ),
+    Bug(
+        "a late reply moves a final saga",
+        (
+            ("coordinator/saga/transition.py", "if draft.saga.final or draft.saga.paused:", "if draft.saga.paused:"),
+            (
+                "coordinator/saga/state.py",
+                "SagaStatus.COMPENSATED: frozenset(),",
+                "SagaStatus.COMPENSATED: frozenset({SagaStatus.COMPENSATING}),",
+            ),
+        ),
+        ("tests/saga", "tests/lives"),
+    ),
+    Bug(
+        "outbox rows are written outside the transaction of the state",
+        (
+            (
+                "coordinator/store/sagas.py",
+                "        await self._sql.insert_outbox.run(connection, commands)",
+                "        if commands:\n            async with self._database._writer.connect() as other:\n"
+                "                await self._sql.insert_outbox.run(other, commands)\n                await other.commit()",
+            ),
+        ),
+        ("tests/store", "-m", "postgres"),
+    ),
+    Bug(
+        "the attempt is part of the idempotency key",
+        (
+            (
+                "participants/sdk/amends/message.py",
+                '{self.iteration}/{self.kind}/{self.epoch}"',
+                '{self.iteration}/{self.kind}/{self.epoch}/{self.attempt}"',
+            ),
+        ),
+        ("tests/sdk", "tests/engine/test_running.py", "-m", "not rabbitmq and not postgres"),
+    ),
+    Bug(
+        "a join fires twice: no compare-and-set on the revision",
+        (
+            (
+                "coordinator/store/sagas.py",
+                "sa.and_(sagas.c.id == moves.c.id, sagas.c.revision == moves.c.revision)",
+                "sagas.c.id == moves.c.id",
+            ),
+        ),
+        ("tests/store", "tests/engine/test_running.py"),
+    ),
+    Bug(
+        "a clean failure is not kept in the inbox",
+        (
+            (
+                "participants/sdk/amends/inbox.py",
+                '        await self._keep(connection, command, reply, verdict, token="")\n        return reply, True',
+                "        if reply.answer is not Answer.SUCCEEDED:\n            return reply, False\n"
+                '        await self._keep(connection, command, reply, verdict, token="")\n        return reply, True',
+            ),
+        ),
+        ("tests/sdk/test_inbox.py",),
+    ),
+    Bug(
+        "a compensation in a new epoch is answered from the old epoch's stored reply",
+        (("participants/sdk/amends/record.py", "command.kind, command.epoch", "command.kind, 0"),),
+        ("tests/sdk",),
+    ),
+    Bug(
+        "a saga turns while its pivot is in flight",
+        (
+            (
+                "coordinator/saga/draft.py",
+                "return not run.happened and (run.status is StepStatus.DISPATCHED or run.unclean)",
+                "return False",
+            ),
+        ),
+        ("tests/lives", "tests/saga", "tests/simulation"),
+    ),
+    Bug(
+        "a compensation runs while an external handler's lease lives",
+        (
+            (
+                "participants/sdk/amends/verdict.py",
+                "if own.held_by_other(token) or action.held_by_other(token):",
+                "if own.held_by_other(token):",
+            ),
+        ),
+        ("tests/sdk",),
+    ),
+)
