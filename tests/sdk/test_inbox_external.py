@@ -190,6 +190,19 @@ async def test_a_refusal_proves_nothing_about_a_run_of_the_same_attempt_that_van
     assert (await bank.participant.answer(compensation())).undone is Undone.UNDONE
 
 
+async def test_a_worker_that_lacks_the_handler_proves_nothing_about_a_run_that_vanished(bank: Bank) -> None:
+    _, answering = await bank.begin(action())
+    await bank.end_leases()
+    older = Participant("payment", inbox=bank.inbox, version="0")
+    reply = await older.answer(action())
+    assert (reply.answer, reply.effect) == (Answer.FAILED, Effect.UNKNOWN)
+    assert (await older.answer(action(attempt=2))).effect is Effect.NONE
+    answering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await answering
+    assert (await bank.participant.answer(compensation())).undone is Undone.UNDONE
+
+
 async def test_whoever_lost_the_lease_cannot_state_a_failure(bank: Bank) -> None:
     first_gate, first = await bank.begin(action(), Refused("card declined"))
     await bank.end_leases()

@@ -3,67 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from amends import Address, Answer, BrokerClosed, Command, Confirm, InboxError, LocalBroker, Reply, ServingLimits
+from amends import Address, Answer, BrokerClosed, Command, Confirm, InboxError, LocalBroker, ServingLimits
 from amends.broker import Consumer
 from amends.database import open_engine
-from amends.message import Heartbeat, decode, encode_item, frame
+from amends.held import Hand, Held
+from amends.message import encode_item, frame
+from tests.sdk.coordinator import Coordinator, sagas, serving
 from tests.sdk.shop import Shop, action, command, compensation
-
-quick = ServingLimits(heartbeat_seconds=60, grace_seconds=5, retry_seconds_max=0.2)
-orders = Address("commands", "payment")
-
-
-class Coordinator:
-    """The other end: sends lists of commands, hears replies and heartbeats."""
-
-    def __init__(self, broker: LocalBroker, consumer: Consumer) -> None:
-        self.broker = broker
-        self.consumer = consumer
-        self.heartbeats: list[Heartbeat] = []
-        self._sending: set[asyncio.Task[Confirm]] = set()
-
-    def send(self, *commands: Command) -> asyncio.Task[Confirm]:
-        """One list. The task ends when the participant has acknowledged it."""
-        return self.send_body(frame("commands", [encode_item(order) for order in commands]))
-
-    def send_body(self, body: bytes) -> asyncio.Task[Confirm]:
-        sending = asyncio.create_task(self.broker.publish(orders, body))
-        self._sending.add(sending)
-        sending.add_done_callback(self._sending.discard)
-        return sending
-
-    async def hear(self, count: int) -> list[Reply]:
-        """Wait for so many replies; keep the heartbeats aside."""
-        replies: list[Reply] = []
-        async with asyncio.timeout(20):
-            while len(replies) < count:
-                deliveries = await self.consumer.take(32)
-                for delivery in deliveries:
-                    for item in decode(delivery.body):
-                        if isinstance(item, Heartbeat):
-                            self.heartbeats.append(item)
-                        elif isinstance(item, Reply):
-                            replies.append(item)
-                await self.consumer.acknowledge(deliveries)
-        return replies
-
-    async def last_words(self) -> Heartbeat:
-        """The heartbeat that says goodbye."""
-        async with asyncio.timeout(20):
-            while not (self.heartbeats and self.heartbeats[-1].stopping):
-                deliveries = await self.consumer.take(32)
-                items = [item for delivery in deliveries for item in decode(delivery.body)]
-                self.heartbeats.extend(item for item in items if isinstance(item, Heartbeat))
-                await self.consumer.acknowledge(deliveries)
-        return self.heartbeats[-1]
 
 
 @pytest.fixture
@@ -72,23 +25,6 @@ async def coordinator() -> AsyncIterator[Coordinator]:
     await broker.declare("payment")
     yield Coordinator(broker, await broker.subscribe("replies", None, prefetch=100))
     await broker.close()
-
-
-@asynccontextmanager
-async def serving(shop: Shop, broker: LocalBroker, limits: ServingLimits = quick) -> AsyncIterator[asyncio.Task[None]]:
-    """The participant at work; stopped, with grace, at the end."""
-    task = asyncio.create_task(shop.participant.serve(broker, limits=limits))
-    try:
-        yield task
-    finally:
-        if not task.done():
-            shop.participant.stop()
-            async with asyncio.timeout(20):
-                await task
-
-
-def sagas(replies: Sequence[Reply]) -> list[str]:
-    return sorted(reply.saga_id for reply in replies)
 
 
 async def test_a_list_is_answered_and_then_acknowledged(shop: Shop, coordinator: Coordinator) -> None:
@@ -120,11 +56,14 @@ async def test_a_long_handler_delays_no_neighbour_but_its_acknowledgement(shop: 
 
 
 async def test_commands_of_one_step_never_run_side_by_side(shop: Shop, coordinator: Coordinator) -> None:
+    @shop.participant.action("call", effects="external")
+    async def call() -> None:
+        await asyncio.sleep(0)
+
     async with serving(shop, coordinator.broker):
-        coordinator.send(*(action(attempt=attempt) for attempt in range(1, 6)), compensation())
+        coordinator.send(*(action(attempt=attempt, handler="call") for attempt in range(1, 6)), compensation())
         replies = await coordinator.hear(6)
-    assert {reply.answer for reply in replies} == {Answer.SUCCEEDED}
-    assert await shop.amounts() == [10, -10]
+    assert {reply.answer for reply in replies} == {Answer.SUCCEEDED}  # none met another in progress
 
 
 async def test_an_unconfirmed_reply_keeps_its_command_and_is_repeated(shop: Shop) -> None:
@@ -188,25 +127,66 @@ async def test_an_unreadable_message_becomes_a_dead_letter(shop: Shop, coordinat
 
 
 async def test_a_redelivered_list_is_handled_one_command_at_a_time(shop: Shop, coordinator: Coordinator) -> None:
-    sent = coordinator.send(*(action(saga_id=f"s{number}") for number in range(4)))
+    sent = coordinator.send(*(action(saga_id=f"s{number}", handler="call") for number in range(3)))
     dead_worker = await coordinator.broker.subscribe("commands", "payment", prefetch=1)
     await dead_worker.take(1)
     await dead_worker.close()
-    busy, busiest = 0, 0
+    gate, calls = asyncio.Event(), []
 
-    async def count(_tx: AsyncConnection | None) -> None:
-        nonlocal busy, busiest
-        busy += 1
-        busiest = max(busiest, busy)
-        for _ in range(5):
-            await asyncio.sleep(0)
-        busy -= 1
+    @shop.participant.action("call", effects="external")
+    async def call(command: Command) -> None:
+        calls.append(command.saga_id)
+        await gate.wait()
 
-    shop.charges.extend([count] * 4)
     async with serving(shop, coordinator.broker):
-        assert len(await coordinator.hear(4)) == 4
+        coordinator.send(action(saga_id="neighbour"))
+        coordinator.send(action(saga_id="neighbour", attempt=2))
+        assert sagas(await coordinator.hear(2)) == ["neighbour"] * 2  # long enough for the others to begin
+        assert calls == ["s0"]
+        gate.set()
+        assert sagas(await coordinator.hear(3)) == ["s0", "s1", "s2"]
         assert await sent is Confirm.CONFIRMED
-    assert busiest == 1
+    assert calls == ["s0", "s1", "s2"]
+
+
+async def test_a_reply_that_can_never_be_published_harms_only_its_own_command(shop: Shop) -> None:
+    broker = Picky()
+    await broker.declare("payment")
+    graves = await broker.dead_letters()
+    hearer = Coordinator(broker, await broker.subscribe("replies", None, prefetch=10))
+    bad = hearer.send(action(saga_id="poison"))
+    good = hearer.send(*(action(saga_id=f"s{number}") for number in range(3)))
+    async with serving(shop, broker):
+        assert sagas(await hearer.hear(3)) == ["s0", "s1", "s2"]
+        assert await good is Confirm.CONFIRMED
+        async with asyncio.timeout(10):
+            (dead,) = await graves.take(10)
+        assert "poison" in dead.body.decode()
+        assert dead.reason == "its reply can never be published"
+        await graves.acknowledge([dead])
+        assert await bad is Confirm.CONFIRMED
+    await broker.close()
+
+
+class Picky(LocalBroker):
+    """A broker that can never take a message about one saga."""
+
+    async def publish(self, address: Address, body: bytes, *, transient: bool = False) -> Confirm:
+        if address.lane == "replies" and b"poison" in body:
+            return Confirm.PERMANENT
+        return await super().publish(address, body, transient=transient)
+
+
+async def test_when_a_subscription_ends_its_deliveries_are_the_brokers_again(coordinator: Coordinator) -> None:
+    first, second = [await coordinator.broker.subscribe("commands", "payment", prefetch=1) for _ in range(2)]
+    coordinator.send(action(saga_id="a"))
+    coordinator.send(action(saga_id="b"))
+    held = [Held(consumer, (await consumer.take(1))[0], items=1) for consumer in (first, second)]
+    hand = Hand()
+    for each in held:
+        hand.take(each)
+    hand.lose(first)
+    assert [each.lost for each in held] == [True, False]
 
 
 async def test_stopping_finishes_what_is_in_hand_and_says_goodbye(shop: Shop, coordinator: Coordinator) -> None:
