@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.store.dialect import Dialect, Rows
 
+_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
 
 class Bulk:
     """A statement and the rows it takes as its parameter. Without rows it isn't run at all."""
@@ -59,4 +61,4 @@ def insert_rows(
 
 def encode(value: Any) -> str:
     """A JSON value as text. Plain ASCII: what a database could not hold stays escaped."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return _encoder.encode(value)

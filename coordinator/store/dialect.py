@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import aiosqlite
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
@@ -198,7 +201,9 @@ def dialect_of(url: str) -> Dialect:
     except sa.exc.ArgumentError as error:
         raise UnsupportedDatabase("not a database URL; expected postgresql://… or sqlite:///…") from error
     if parsed.drivername in ("postgresql", "postgres", "postgresql+asyncpg"):
-        return Postgres(parsed.set(drivername="postgresql+asyncpg"))
+        # What every other client calls `sslmode` is `ssl` to this driver.
+        query = {"ssl" if key == "sslmode" else key: value for key, value in parsed.query.items()}
+        return Postgres(parsed.set(drivername="postgresql+asyncpg", query=query))
     if parsed.drivername in ("sqlite", "sqlite+aiosqlite"):
         if parsed.database in (None, "", ":memory:"):
             raise UnsupportedDatabase("SQLite in memory is one connection's alone; give a file: sqlite:///amends.db")
@@ -337,15 +342,11 @@ class Sqlite(Dialect):
 
     def _engine(self, connections: int, *, begin: str, wait_seconds: int, busy_seconds: int = 5) -> AsyncEngine:
         engine = create_async_engine(self.url, pool_size=connections, max_overflow=0, pool_timeout=wait_seconds)
-        pragmas = ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={busy_seconds * 1000}")
 
         @sa.event.listens_for(engine.sync_engine, "connect")
         def prepare(connection: Any, _record: Any) -> None:
             connection.isolation_level = None  # the driver begins nothing; we do, below
-            cursor = connection.cursor()
-            for pragma in pragmas:
-                cursor.execute(f"PRAGMA {pragma}")
-            cursor.close()
+            connection.run_async(lambda raw: _prepare_sqlite(raw, busy_seconds))
 
         @sa.event.listens_for(engine.sync_engine, "begin")
         def open_transaction(connection: sa.Connection) -> None:
@@ -362,6 +363,21 @@ class Sqlite(Dialect):
             code = getattr(cause, "sqlite_errorcode", None)
             return code is not None and (code & 0xFF) in self.passing_codes
         return _unreachable(error)
+
+
+async def _prepare_sqlite(connection: aiosqlite.Connection, busy_seconds: int) -> None:
+    await connection.execute(f"PRAGMA busy_timeout={busy_seconds * 1000}")
+    await connection.execute("PRAGMA synchronous=FULL")
+    # The first to open a new file changes its mode, for which SQLite won't wait while others do the same.
+    give_up_at = time.monotonic() + busy_seconds
+    while True:
+        try:
+            await connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in Sqlite.passing_codes or time.monotonic() > give_up_at:
+                raise
+        await asyncio.sleep(0.01)
 
 
 def _unreachable(error: BaseException) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from coordinator.errors import StoreUnavailable
-from coordinator.saga.record import dump_saga, dump_step, load_saga, load_step
+from coordinator.saga.record import dump, dump_step, load_saga, load_step
 from coordinator.saga.state import Saga, StepRun, wake_at
 from coordinator.store.bulk import Bulk, columns_of, encode, insert_rows
 from coordinator.store.database import Database
@@ -200,7 +200,7 @@ def read_saga(row: sa.Row[Any], step_rows: Iterable[sa.Row[Any]]) -> Saga | Unre
 
 def _moving_values(item: NewSaga | Change) -> tuple[Any, ...]:
     saga = item.saga
-    record = dump_saga(replace(saga, input=None))
+    record = dump(replace(saga, input=None, steps={}))
     del record["input"]
     return (
         saga.status,
@@ -230,8 +230,9 @@ def _runs(item: NewSaga | Change) -> Iterable[StepRun]:
 
 
 def _step_record(saga_id: str, run: StepRun) -> tuple[Any, ...]:
-    result = None if run.result is None else encode(run.result)
-    return (saga_id, run.name, run.status, encode(dump_step(replace(run, result=None))), result)
+    if run.result is None:
+        return (saga_id, run.name, run.status, encode(dump_step(run)), None)
+    return (saga_id, run.name, run.status, encode(dump_step(replace(run, result=None))), encode(run.result))
 
 
 def _history_record(saga_id: str, entry: HistoryEntry) -> tuple[Any, ...]:

@@ -106,7 +106,8 @@ async def test_postgres_connections_are_bounded_in_time(fresh_postgres_url: str)
 
 
 def test_plain_urls_get_the_drivers_that_are_meant() -> None:
-    assert dialect_of("postgresql://u:p@h/d?sslmode=x").url.drivername == "postgresql+asyncpg"
+    plain = dialect_of("postgresql://u:p@h/d?sslmode=require").url
+    assert plain.render_as_string(hide_password=False) == "postgresql+asyncpg://u:p@h/d?ssl=require"
     assert dialect_of("postgres://h/d").url.drivername == "postgresql+asyncpg"
     assert dialect_of("sqlite:///a.db").url.drivername == "sqlite+aiosqlite"
 
@@ -263,7 +264,7 @@ async def test_the_database_knows_the_time(database: Database) -> None:
     assert before <= await database.now() <= datetime.now(UTC) + timedelta(milliseconds=2)
 
 
-async def test_the_clock_follows_the_database_and_never_goes_back(
+async def test_ec52_the_clock_follows_the_database_and_never_goes_back(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = DatabaseClock(database)

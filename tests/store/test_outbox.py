@@ -48,7 +48,7 @@ async def test_the_oldest_go_first(store: SagaStore, relay_side: OutboxStore) ->
     assert [row.created_at for row in [*first, *rest]] == [later(n) for n in (1, 2, 3, 4, 5)]
 
 
-async def test_a_lease_that_ran_out_is_taken_over_and_its_row_may_have_been_sent(
+async def test_ec41_a_lease_that_ran_out_is_taken_over_and_its_row_may_have_been_sent(
     store: SagaStore, relay_side: OutboxStore
 ) -> None:
     kept = saga()
@@ -83,7 +83,9 @@ async def test_confirmed_rows_are_forgotten(store: SagaStore, relay_side: Outbox
     assert await store.unsent([kept.id]) == {kept.id: {rows[1].key}}
 
 
-async def test_a_parked_row_blocks_nobody_and_can_be_tried_again(store: SagaStore, relay_side: OutboxStore) -> None:
+async def test_ec42_a_parked_row_blocks_nobody_and_can_be_tried_again(
+    store: SagaStore, relay_side: OutboxStore
+) -> None:
     kept = saga()
     bad, good = command(kept, "bad"), command(kept, "good")
     await store.create([new(kept, bad, good)])

@@ -94,16 +94,17 @@ async def test_a_line_of_a_list_says_where_a_saga_stands_and_why(store: SagaStor
     assert (line.paused_at, line.waiting_on, line.business_key, line.created_at) == (later(1), "paused", "k", noon)
 
 
-async def test_pages_stay_put_while_sagas_arrive(store: SagaStore, reader: SagaReader) -> None:
-    there = [saga(later(n)) for n in range(25)]
+@pytest.mark.parametrize("tagged", [False, True])
+async def test_pages_stay_put_while_sagas_arrive(store: SagaStore, reader: SagaReader, tagged: bool) -> None:
+    there = [saga(later(n), tags=("vip",)) for n in range(25)]
     await store.create([new(one) for one in there])
     seen: list[str] = []
     cursor: str | None = None
     for _ in range(3):
-        page = await reader.page(limit=10, cursor=cursor)
+        page = await reader.page(SagaFilter(tag="vip" if tagged else None), limit=10, cursor=cursor)
         seen += [item.id for item in page.items]
         cursor = page.cursor
-        await store.create([new(saga(later(1000))) for _ in range(7)])
+        await store.create([new(saga(later(1000), tags=("vip",))) for _ in range(7)])
     assert cursor is None
     assert seen == [one.id for one in reversed(there)]
 

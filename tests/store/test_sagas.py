@@ -110,7 +110,7 @@ async def test_a_commit_keeps_what_moved_and_leaves_the_rest(store: SagaStore, r
     assert detail.wake_at == later(30.000001)
 
 
-async def test_of_two_commits_on_one_revision_one_is_stale_and_leaves_nothing(
+async def test_ec44_of_two_commits_on_one_revision_one_is_stale_and_leaves_nothing(
     store: SagaStore, database: Database
 ) -> None:
     kept, other = saga(), saga()
@@ -175,7 +175,7 @@ async def test_nothing_to_do_is_done(store: SagaStore) -> None:
 # --- starting ---------------------------------------------------------------------------------------------------------
 
 
-async def test_fifty_starts_at_once_with_one_key_make_one_saga(store: SagaStore, database: Database) -> None:
+async def test_ec49_fifty_starts_at_once_with_one_key_make_one_saga(store: SagaStore, database: Database) -> None:
     starts = (store.create([new(caller="ann", key="k", body_hash="h")]) for _ in range(50))
     answers = [answer for batch in await asyncio.gather(*starts) for answer in batch]
     assert len({answer.saga_id for answer in answers}) == 1
@@ -344,7 +344,7 @@ async def test_moving_a_saga_moves_its_clock(store: SagaStore) -> None:
     assert await store.due(later(9999), 10) == []
 
 
-async def test_a_corrupt_saga_is_quarantined_and_the_others_go_on(
+async def test_ec47_a_corrupt_saga_is_quarantined_and_the_others_go_on(
     store: SagaStore, reader: SagaReader, database: Database
 ) -> None:
     corrupt, fine = waiting_until(10), waiting_until(10)

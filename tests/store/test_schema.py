@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -14,7 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from coordinator.saga.state import FINAL, Direction, SagaStatus, StepStatus
-from coordinator.store import schema
+from coordinator.store import migration, schema
 from coordinator.store.database import Database
 from coordinator.store.dialect import dialect_of
 from coordinator.store.migration import config_for, migrate, migrations_directory
@@ -67,6 +69,19 @@ def test_the_code_names_the_newest_migration() -> None:
     config = Config()
     config.set_main_option("script_location", str(migrations_directory()))
     assert ScriptDirectory.from_config(config).get_current_head() == schema.revision
+
+
+def test_migrations_are_found_where_they_are_installed_and_where_they_are_worked_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migration, "__file__", str(tmp_path / "coordinator" / "store" / "migration.py"))
+    installed, worked_on = tmp_path / "coordinator" / "migrations", tmp_path / "migrations"
+    with pytest.raises(FileNotFoundError):
+        migrations_directory()
+    for place in (worked_on, installed):
+        place.mkdir(parents=True)
+        (place / "env.py").touch()
+        assert migrations_directory() == place
 
 
 async def test_whether_the_schema_is_there_is_known(database_url: str) -> None:
