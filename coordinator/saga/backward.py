@@ -150,7 +150,7 @@ def _undone(draft: Draft, run: StepRun, undone: Undone) -> None:
 def raise_zombie(draft: Draft, name: str) -> None:
     """An effect has come to light that its compensation missed: undo it in a new epoch, once per effect."""
     run = draft.run(name)
-    draft.incident("zombie_effect", f"{name} succeeded although its compensation had been answered", name)
+    draft.incident("zombie_effect", f"{name} succeeded, though it counted as undone or never done", name)
     draft.put(replace(run, zombie=True, late_success=False, epoch=run.epoch + 1, undo_budget_from=run.undo_attempt, undone=None))
     if draft.saga.final:
         leave(draft, draft.definition.by_name[name], LeftBecause.ZOMBIE, "found after the end; being undone")
