@@ -79,9 +79,9 @@ def close(draft: Draft, *, half_done: bool = True) -> None:
     left = []
     for name in draft.definition.order:
         step, run = draft.definition.by_name[name], draft.run(name)
-        if run.status is StepStatus.WAIVED:
+        if run.status is StepStatus.WAIVED and run.undone is None:
             left.append(EffectLeft(name, LeftBecause.WAIVED, run.settled_by or "", certain=run.happened))
-        elif step.kind is StepKind.READONLY or run.status is StepStatus.COMPENSATED:
+        elif step.kind is StepKind.READONLY or run.status in (StepStatus.COMPENSATED, StepStatus.WAIVED):
             continue
         elif run.status is StepStatus.SUCCEEDED and not half_done:
             continue
@@ -113,9 +113,13 @@ def on_compensation_reply(draft: Draft, step: Step, reply: Replied) -> bool:
     if reply.answer is Answer.SUCCEEDED:
         if undoing:
             _undone(draft, run, reply.undone or Undone.UNDONE)
-        else:
+        elif run.status is StepStatus.WAIVED and run.undone is None:
+            draft.put(replace(run, undone=reply.undone or Undone.UNDONE))
+            draft.note(f"{run.name}: was waived, and is undone after all")
             _settle_left(draft, run)
-        return undoing
+        else:
+            return False
+        return True
     awaited = run.status is StepStatus.COMPENSATING and reply.attempt == run.undo_attempt
     if not awaited or run.clock is None or run.clock.kind is not ClockKind.TIMEOUT:
         return False
@@ -133,7 +137,7 @@ def _undone(draft: Draft, run: StepRun, undone: Undone) -> None:
     """A compensation is confirmed, unless a success that is known contradicts it."""
     contradiction = run.late_success or (undone is Undone.NOTHING_TO_UNDO and run.happened)
     if not contradiction:
-        draft.move_step(run.name, StepStatus.COMPENSATED, undone=undone, blocked=None)
+        draft.move_step(run.name, StepStatus.COMPENSATED, undone=undone)
         _settle_left(draft, draft.run(run.name))
     elif not run.zombie:
         raise_zombie(draft, run.name)
@@ -146,8 +150,8 @@ def _undone(draft: Draft, run: StepRun, undone: Undone) -> None:
 def raise_zombie(draft: Draft, name: str) -> None:
     """An effect has come to light that its compensation missed: undo it in a new epoch, once per effect."""
     run = draft.run(name)
-    draft.incident("zombie_effect", f"{name} succeeded although its compensation had been answered", name)
-    draft.put(replace(run, zombie=True, late_success=False, epoch=run.epoch + 1, undo_budget_from=run.undo_attempt))
+    draft.incident("zombie_effect", f"{name} succeeded, though it counted as undone or never done", name)
+    draft.put(replace(run, zombie=True, late_success=False, epoch=run.epoch + 1, undo_budget_from=run.undo_attempt, undone=None))
     if draft.saga.final:
         leave(draft, draft.definition.by_name[name], LeftBecause.ZOMBIE, "found after the end; being undone")
     draft.send_compensation(name)
@@ -160,7 +164,9 @@ def leave(draft: Draft, step: Step, because: LeftBecause, message: str) -> None:
         left_behind = tuple(replace(left, certain=True) if left.step == step.name else left for left in before)
     else:
         left_behind = (*before, EffectLeft(step.name, because, message))
-    draft.change(effects_left=left_behind)
+    if left_behind != before:
+        draft.change(effects_left=left_behind)
+        draft.note(f"{step.name}: is left behind, for certain")
 
 
 def _settle_left(draft: Draft, run: StepRun) -> None:

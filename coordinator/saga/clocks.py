@@ -16,7 +16,7 @@ from coordinator.saga.forward import give_up, retry
 from coordinator.saga.inquiry import ask_again
 from coordinator.saga.state import Cause, CauseKind, Clock, ClockKind, StepRun, StepStatus
 
-recheck_seconds = 1.0  # how soon a clock is looked at again that a pause holds at its very end
+recheck_seconds, recheck_seconds_max = 1.0, 60.0  # how soon a clock is looked at again that a pause holds at its end
 extension_seconds_max = 600.0
 
 
@@ -156,12 +156,14 @@ def _shifted(clock: Clock, since: datetime, at: datetime) -> Clock:
 
 
 def thaw(clock: Clock, holds: Iterable[Hold], at: datetime) -> Clock:
-    """The clock with the pauses since it started added to it. Under a pause that lasts it never comes due."""
+    """The clock with the pauses since it started added to it. Under a pause that lasts it never comes due, and is looked
+    at ever less often, so that a long pause leaves a short history."""
     holds = tuple(holds)
     frozen = _overlap_seconds(holds, clock.since, at)
     thawed = replace(clock.postponed(frozen - clock.frozen_seconds), frozen_seconds=frozen)
     if any(hold.until is None for hold in holds):
-        thawed = replace(thawed, due=max(thawed.due, at + timedelta(seconds=recheck_seconds)))
+        seconds = min(max(recheck_seconds, frozen), recheck_seconds_max)
+        thawed = replace(thawed, due=max(thawed.due, at + timedelta(seconds=seconds)))
     return thawed
 
 

@@ -103,9 +103,9 @@ class Draft:
         self._steps[run.name] = run
 
     def move_step(self, name: str, status: StepStatus, **changes: Any) -> StepRun:
-        """Move a step. Its clock stops and its question lapses, unless new ones are given."""
+        """Move a step. Its clock stops, its question lapses and its block is lifted, unless new ones are given."""
         before = self.run(name)
-        run = before.move(status, **{"clock": None, "deferred": False, "inquiry": None, **changes})
+        run = before.move(status, **{"clock": None, "deferred": False, "inquiry": None, "blocked": None, **changes})
         self._steps[name] = run
         if status is not before.status:
             self.note(f"{name}: {before.status} -> {status}")
@@ -136,12 +136,12 @@ class Draft:
         """Send the next attempt of a step's action, or the same again when the participant is still at it."""
         step, run = self.definition.by_name[name], self.run(name)
         if self.saga.paused:
-            self.move_step(name, StepStatus.WAITING, clock=self._at_once(), deferred=run.deferred, blocked=None)
+            self.move_step(name, StepStatus.WAITING, clock=self._at_once(), deferred=run.deferred)
             return
         attempt = run.attempt if run.deferred else run.attempt + 1
         clock = self._clock(ClockKind.TIMEOUT, step.timeout_seconds)
         begun = run.begun and run.deferred
-        self.move_step(name, StepStatus.DISPATCHED, attempt=attempt, clock=clock, blocked=None, begun=begun)
+        self.move_step(name, StepStatus.DISPATCHED, attempt=attempt, clock=clock, begun=begun)
         self._send(
             SendCommand(
                 CommandId(name, run.iteration),
@@ -158,11 +158,11 @@ class Draft:
         step, run = self.definition.by_name[name], self.run(name)
         assert step.compensation is not None
         if self.saga.paused:
-            self.move_step(name, StepStatus.COMPENSATING, clock=self._at_once(), deferred=run.deferred, blocked=None)
+            self.move_step(name, StepStatus.COMPENSATING, clock=self._at_once(), deferred=run.deferred)
             return
         attempt = run.undo_attempt if run.deferred else run.undo_attempt + 1
         clock = self._clock(ClockKind.TIMEOUT, step.timeout_seconds)
-        self.move_step(name, StepStatus.COMPENSATING, undo_attempt=attempt, clock=clock, blocked=None)
+        self.move_step(name, StepStatus.COMPENSATING, undo_attempt=attempt, clock=clock)
         cause = self.saga.cause
         self._send(
             SendCommand(

@@ -123,6 +123,7 @@ def succeed(draft: Draft, step: Step, reply: Replied) -> bool:
             _stand_by_late_pivot(draft, step)
         case _:  # compensating, blocked in its compensation, waived: evidence for the next attempt, or for a person
             late = reply.recorded_after_compensation and not run.zombie
+            draft.note(f"{step.name}: had succeeded, as is heard now")
             draft.put(replace(known, overlooked=True, late_success=late or run.late_success))
     return True
 
@@ -137,7 +138,7 @@ def _stand_by_late_pivot(draft: Draft, step: Step) -> None:
 
 def _succeeded(draft: Draft, step: Step, known: StepRun) -> None:
     draft.put(replace(known, inquiry=None))
-    draft.move_step(step.name, StepStatus.SUCCEEDED, blocked=None)
+    draft.move_step(step.name, StepStatus.SUCCEEDED)
     too_late_to_turn(draft, step)
     if known.fault is None or not draft.forward:
         return

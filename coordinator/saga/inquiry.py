@@ -88,7 +88,7 @@ def _carry_out(draft: Draft, step: Step, inquiry: Inquiry, *, fenced: bool) -> N
     pivot_absent = fenced and step.kind is StepKind.PIVOT and draft.forward
     if pivot_absent and draft.turn_waits and inquiry.settlement is not Settlement.DONE:
         # It is proven not to have happened, which is what the cancel or the deadline has waited for.
-        draft.move_step(step.name, StepStatus.FAILED, blocked=None)
+        draft.move_step(step.name, StepStatus.FAILED)
         turn(draft, why(draft, step, StepStatus.FAILED))
         return
     match inquiry.purpose:
@@ -116,7 +116,7 @@ def retry_edited(draft: Draft, step: Step, data: Any) -> None:
 
 
 def skip(draft: Draft, step: Step, by: str, reason: str) -> None:
-    draft.move_step(step.name, StepStatus.SKIPPED, blocked=None, settled_by=f"{by}: {reason}")
+    draft.move_step(step.name, StepStatus.SKIPPED, settled_by=f"{by}: {reason}")
 
 
 def settle_done(draft: Draft, step: Step, inquiry: Inquiry) -> None:
@@ -126,9 +126,9 @@ def settle_done(draft: Draft, step: Step, inquiry: Inquiry) -> None:
     word = f"{inquiry.by}: {inquiry.reason}"
     if run.blocked is Kind.COMPENSATION:
         # It is done and stays done, though the saga goes back: an effect left behind, by a person's word.
-        draft.move_step(step.name, StepStatus.WAIVED, blocked=None, settled_by=word)
+        draft.move_step(step.name, StepStatus.WAIVED, settled_by=word)
     else:
-        draft.move_step(step.name, StepStatus.SUCCEEDED, blocked=None, settled_by=word)
+        draft.move_step(step.name, StepStatus.SUCCEEDED, settled_by=word)
         too_late_to_turn(draft, step)
 
 
@@ -137,9 +137,9 @@ def _settle_undone(draft: Draft, step: Step, inquiry: Inquiry) -> None:
     run = draft.run(step.name)
     word = f"{inquiry.by}: {inquiry.reason}"
     if run.blocked is Kind.COMPENSATION:
-        draft.move_step(step.name, StepStatus.COMPENSATED, undone=Undone.UNDONE, blocked=None, settled_by=word)
+        draft.move_step(step.name, StepStatus.COMPENSATED, undone=Undone.UNDONE, settled_by=word)
         return
-    draft.put(replace(draft.run(step.name), unclean=False))
-    draft.move_step(step.name, StepStatus.FAILED, blocked=None, settled_by=word)
+    draft.put(replace(run, unclean=False, failure=Failure("SettledAsUndone", word)))
+    draft.move_step(step.name, StepStatus.FAILED, settled_by=word)
     if draft.forward and not step.optional:
         turn(draft, why(draft, step, StepStatus.FAILED))

@@ -68,7 +68,7 @@ class Teller:
     def __init__(self, plan: dict[str, Any]) -> None:
         # Lives are about order and outcomes: no jitter, so that times are round.
         for step in plan["steps"]:
-            for policy in ("retry", "compensation_retry"):
+            for policy in ("retry", "compensation_retry") if "compensation" in step else ("retry",):
                 step[policy] = {"jitter": 0, **step.get(policy, {})}
         self.definition = read_definition({"name": "life", **plan})
         self.at = dawn
