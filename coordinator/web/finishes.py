@@ -1,4 +1,4 @@
-"""Those who wait for a saga to end: woken by the engine of this process, and by a look at the database for the others."""
+"""Those who wait for a saga to end: woken by this process's engine, and looking at the database for the others'."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ from typing import Any
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.routes import HTTPRoute
 from litestar.types import ExceptionHandlersMap
 from sqlalchemy.exc import DataError
 
@@ -195,9 +194,7 @@ def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[dic
     if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _unhandled(request, error)
     slug = _of_status.get(error.status_code, "bad-request")
-    headers = dict(error.headers or {})
-    if slug == "method-not-allowed":
-        headers["Allow"] = ", ".join(_methods(request))
+    headers = dict(error.headers or {})  # of a 405, what is allowed
     errors = []
     if error.status_code == HTTPStatus.BAD_REQUEST and isinstance(error.extra, list):
         slug = "bad-parameter"
@@ -219,18 +216,6 @@ def _sentence(slug: str, request: Request[Any, Any, Any], error: HTTPException) 
             return "a parameter has a value it can't have"
         case _:
             return error.detail
-
-
-def _methods(request: Request[Any, Any, Any]) -> list[str]:
-    """The methods of the routes that this path may mean."""
-    parts = [part for part in request.scope["path"].split("/") if part]
-    found: set[str] = set()
-    for route in request.app.routes:
-        if isinstance(route, HTTPRoute) and len(route.path_components) == len(parts):
-            pairs = zip(route.path_components, parts, strict=True)
-            if all(not isinstance(own, str) or own == part for own, part in pairs):
-                found |= {str(method) for method in route.methods}
-    return sorted(found)
 
 
 def _unhandled(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:

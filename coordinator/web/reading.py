@@ -13,7 +13,8 @@ from litestar.params import HeaderParameter
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from amends.errors import PayloadError
-from amends.payload import nodes_max, parse
+from amends.message import payload_bytes_max
+from amends.payload import check_value, nodes_max, parse
 from coordinator.web.problems import ProblemError, Refusal
 
 Asked = Request[Any, Any, Any]
@@ -27,7 +28,7 @@ wait_seconds_max = 60.0
 created_years = range(1970, 3000)
 
 _quoted_key = re.compile(r'"((?:[\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')  # RFC 8941, without spaces
-_bare_key = re.compile(r'[\x21\x23-\x7e]+')
+_bare_key = re.compile(r"[\x21\x23-\x7e]+")
 _actor = re.compile(r"[\x20-\x7e]+")
 _wait = re.compile(r"wait\s*=\s*\"?(\d{1,6})\"?", re.ASCII | re.IGNORECASE)
 
@@ -50,10 +51,10 @@ async def read_json(request: Asked, *, nodes: int = nodes_max) -> Any:
         raise Refusal("unreadable-body", str(error), errors=errors) from error
 
 
-async def read_body(request: Asked, model: type[Model], *, may_be_empty: bool = False) -> Model:
+async def read_body(request: Asked, model: type[Model], *, may_be_empty: bool = False, nodes: int = nodes_max) -> Model:
     """The body as what it must say. Answers 400, 413, 415 and 422."""
     empty = may_be_empty and not await request.body()
-    value = {} if empty else await read_json(request)
+    value = {} if empty else await read_json(request, nodes=nodes)
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -61,7 +62,9 @@ async def read_body(request: Asked, model: type[Model], *, may_be_empty: bool = 
             ProblemError(fault["msg"], pointer=pointer(fault["loc"]))
             for fault in error.errors(include_url=False, include_input=False, include_context=False)
         ]
-        raise Refusal("invalid-body", f"{errors[0].pointer or 'the body'}: {errors[0].detail}", errors=errors) from error
+        raise Refusal(
+            "invalid-body", f"{errors[0].pointer or 'the body'}: {errors[0].detail}", errors=errors
+        ) from error
 
 
 def pointer(parts: Any) -> str:
@@ -78,9 +81,15 @@ def _check_content_type(request: Asked) -> None:
         raise Refusal("wrong-content-type", f"charset {charset[:50]}; JSON is UTF-8")
 
 
-def size_of(value: Any) -> int:
-    """How many bytes a value takes as it is stored."""
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+def check_payload(value: Any, name: str) -> None:
+    """Whether this part of a body may travel as one input or result. Answers 422."""
+    size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+    try:
+        check_value(value)
+        if size > payload_bytes_max:
+            raise PayloadError(f"{size} bytes; at most {payload_bytes_max}")
+    except PayloadError as error:
+        raise Refusal("invalid-input", f"{name}: {error}", errors=[ProblemError(str(error), f"/{name}")]) from error
 
 
 # --- headers ----------------------------------------------------------------------------------------------------------

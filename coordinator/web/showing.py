@@ -29,7 +29,7 @@ from coordinator.saga.explain import progress
 from coordinator.saga.record import load_event
 from coordinator.saga.state import StepStatus
 from coordinator.saga.transition import decide
-from coordinator.store.values import HistoryEntry, SagaDetail
+from coordinator.store.values import HistoryEntry
 from coordinator.web import seen
 from coordinator.web.desk import Desk
 from coordinator.web.problems import Refusal
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 history_read_max = 2_000  # entries that are read to tell the attempts of one saga
 history_page = 1_000
 
-Waiting = (StepStatus.PENDING, StepStatus.WAITING, StepStatus.BLOCKED, StepStatus.COMPENSATED)
+askable = (StepStatus.PENDING, StepStatus.WAITING, StepStatus.BLOCKED, StepStatus.COMPENSATED)
 
 
 async def show(desk: Desk, saga_id: str) -> seen.Saga:
@@ -140,7 +140,7 @@ def allowed(definition: SagaDefinition, saga: state.Saga, at: datetime) -> tuple
 
 def allowed_of_step(definition: SagaDefinition, saga: state.Saga, step: str, at: datetime) -> tuple[str, ...]:
     """The verbs that would change one step now. Settling counts if the step can be called done, or undone."""
-    if saga.step(step).status not in Waiting:
+    if saga.step(step).status not in askable:
         return ()
     by, why = "", ""
     verbs: tuple[tuple[str, Event], ...] = (

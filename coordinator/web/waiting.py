@@ -26,23 +26,23 @@ def waiting(desk: Desk, definition: SagaDefinition, detail: SagaDetail, at: date
     wait = waiting_on(definition, saga)
     if wait is None:
         return None
-    held = None if wait.kind is WaitingKind.PAUSED else _held(desk, definition.name, wait.participant)
-    if held:
-        return _answer(desk, "paused", held, wait)
+    held = _held(desk, definition.name, wait.participant)
+    if held and wait.kind not in (WaitingKind.PAUSED, WaitingKind.BLOCKED):
+        return _answer(desk, at, "paused", held, wait)
     if wait.kind not in answered_by_participant or wait.step is None:
-        return _answer(desk, wait.kind, _sentence(wait), wait)
+        return _answer(desk, at, wait.kind, _sentence(wait), wait)
     unsent = _unsent(desk, detail, current_key(saga.step(wait.step)))
     if unsent:
-        return _answer(desk, "outbox", f"the command has not left the outbox: {_why(unsent, at)}", wait)
+        return _answer(desk, at, "outbox", f"the command has not left the outbox: {_why(unsent, at)}", wait)
     if wait.participant not in desk.coordinator.fleet.attended(at):
-        return _answer(desk, "no_consumer", f"no live worker of {wait.participant}; its command waits", wait)
-    return _answer(desk, wait.kind, _sentence(wait), wait)
+        return _answer(desk, at, "no_consumer", f"no live worker of {wait.participant}; its command waits", wait)
+    return _answer(desk, at, wait.kind, _sentence(wait), wait)
 
 
 def standing(desk: Desk, summary: SagaSummary, at: datetime) -> str | None:
     """What a saga of a list waits for: as `waiting`, but for what only its steps would tell."""
     kind = summary.waiting_on
-    if kind is None or kind in ("paused", "unreadable"):
+    if kind is None or kind in ("paused", "blocked", "unreadable"):
         return kind
     participant = summary.waiting_for
     if _held(desk, summary.definition, participant):
@@ -60,7 +60,7 @@ def stored_kind(desk: Desk, wanted: str) -> tuple[str | None, bool]:
         return None, True
     if wanted == "paused":
         return (None, True) if held else ("paused", False)
-    return wanted, wanted != "unreadable"
+    return wanted, wanted not in ("blocked", "unreadable")
 
 
 def _held(desk: Desk, definition: str, participant: str | None) -> str | None:
@@ -106,7 +106,7 @@ def _sentence(wait: WaitingOn) -> str:
             return f"the next attempt of {wait.step}: {wait.message or 'it failed'}"
 
 
-def _answer(desk: Desk, kind: str, message: str, wait: WaitingOn) -> seen.WaitingOn:
+def _answer(desk: Desk, at: datetime, kind: str, message: str, wait: WaitingOn) -> seen.WaitingOn:
     return seen.WaitingOn(
         kind=kind,
         message=message,
@@ -117,5 +117,5 @@ def _answer(desk: Desk, kind: str, message: str, wait: WaitingOn) -> seen.Waitin
         attempts_max=wait.attempts_max,
         since=wait.since,
         until=wait.until,
-        workers_live=desk.coordinator.fleet.workers(wait.participant) if wait.participant else None,
+        workers_live=desk.coordinator.fleet.workers_of(wait.participant, at) if wait.participant else None,
     )
