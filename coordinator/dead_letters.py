@@ -72,7 +72,7 @@ class DeadLetters:
         letter = await self._open(letter_id)
         item = _only_item(letter)
         if isinstance(item, Command):
-            if not await self._is_awaited(item):
+            if not await self.is_awaited(item):
                 raise RedriveRefused(letter_id, "its command is no longer awaited; discard it")
             confirm = await self._broker.publish(
                 Address("commands", item.participant), frame("commands", [letter.body])
@@ -102,7 +102,7 @@ class DeadLetters:
             raise RedriveRefused(letter.id, "somebody else resolved it at this moment")
         return (await self._store.get(letter.id)) or letter
 
-    async def _is_awaited(self, command: Command) -> bool:
+    async def is_awaited(self, command: Command) -> bool:
         """Whether the saga still waits for this very command."""
         saga = (await self._sagas.load([command.saga_id])).get(command.saga_id)
         if not isinstance(saga, Saga) or saga.final:

@@ -130,6 +130,10 @@ class Engine:
         self._lanes: list[Lane[_Job]] = [Lane() for _ in range(lanes)]
         self._starts: Lane[_Start] = Lane()
 
+    def observe(self, observer: Observer) -> None:
+        """Let another one look on: called after each commit, with the saga before and each decision. Must not raise."""
+        self._observers = (*self._observers, observer)
+
     async def start(self, beginning: Beginning) -> Creation:
         """Start a saga, durably, once per caller and key. Raises StoreUnavailable."""
         start = self._begin(beginning)

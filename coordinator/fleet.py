@@ -44,11 +44,18 @@ class Fleet:
 
     def attended(self, at: datetime) -> frozenset[str]:
         """The participants that have a live worker."""
-        return frozenset(
-            worker.beat.participant
+        return frozenset(worker.beat.participant for worker in self._live(at))
+
+    def workers_of(self, participant: str, at: datetime) -> int:
+        """How many workers of a participant are alive."""
+        return sum(worker.beat.participant == participant for worker in self._live(at))
+
+    def _live(self, at: datetime) -> list[Worker]:
+        return [
+            worker
             for worker in self._workers
             if at - worker.last_seen <= timedelta(seconds=3 * worker.beat.interval_seconds)
-        )
+        ]
 
     def holds(self, definition: str, participants: Collection[str]) -> tuple[Hold, ...]:
         """The pauses, present and past, that concern sagas of this definition."""

@@ -14,7 +14,7 @@ from coordinator.saga.state import Cause, Direction, SagaStatus
 from coordinator.store.database import Database
 from coordinator.store.dialect import micros
 from coordinator.store.sagas import read_saga
-from coordinator.store.schema import history, outbox, saga_tags, sagas, steps
+from coordinator.store.schema import history, idempotency, outbox, saga_tags, sagas, steps
 from coordinator.store.values import (
     CommandKind,
     HistoryEntry,
@@ -55,6 +55,14 @@ class SagaReader:
         if isinstance(saga, Unreadable):
             return saga
         return SagaDetail(saga, row.updated_at, row.wake_at, row.waiting_on, row.waiting_for, unsent)
+
+    async def started(self, caller: str, key: str) -> tuple[str, str] | None:
+        """What a caller started under an idempotency key: the saga's id, and the hash of the request."""
+        chosen = sa.select(idempotency.c.saga_id, idempotency.c.body_hash)
+        chosen = chosen.where(idempotency.c.caller == caller, idempotency.c.key == key)
+        async with self._database.reading() as connection:
+            row = (await connection.execute(chosen)).first()
+        return None if row is None else (row.saga_id, row.body_hash)
 
     async def history(self, saga_id: str, *, after_seq: int = -1, limit: int = page_max) -> list[HistoryEntry]:
         """What happened to a saga after that entry, oldest first, at most `history_max` entries."""

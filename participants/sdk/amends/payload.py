@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from typing import Any
 
 from amends.errors import PayloadError
@@ -18,7 +19,7 @@ nodes_max = 10_000
 integer_max = 2**63 - 1
 
 
-def parse(body: bytes | str) -> Any:
+def parse(body: bytes | str, *, nodes: int = nodes_max) -> Any:
     """JSON text as a value that may travel. Raises PayloadError saying what is wrong and where."""
     try:
         text = body.decode("utf-8") if isinstance(body, bytes) else body
@@ -29,19 +30,19 @@ def parse(body: bytes | str) -> Any:
         raise PayloadError(f"nested deeper than {depth_max}") from error
     except ValueError as error:  # a JSONDecodeError, or an integer of more digits than Python converts
         raise PayloadError(f"not JSON: {error}") from error
-    check_value(value)
+    check_value(value, nodes=nodes)
     return value
 
 
-def check_value(value: Any) -> None:
+def check_value(value: Any, *, nodes: int = nodes_max) -> None:
     """Raise PayloadError unless the value may travel. Iterative, so that depth can't exhaust the stack."""
-    nodes = 0
+    seen = 0
     waiting: list[tuple[Any, str, int]] = [(value, "", 1)]
     while waiting:
         item, path, depth = waiting.pop()
-        nodes += 1
-        if nodes > nodes_max:
-            raise PayloadError(f"more than {nodes_max} values", path)
+        seen += 1
+        if seen > nodes:
+            raise PayloadError(f"more than {nodes} values", path)
         if depth > depth_max:
             raise PayloadError(f"nested deeper than {depth_max}", path[:200])
         if isinstance(item, dict):
@@ -87,7 +88,6 @@ def _no_constant(name: str) -> Any:
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise PayloadError(f"the key {twice!r} stands twice in one object")
+        ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise PayloadError(f"the key {twice[:100]!r} stands twice in one object")
     return value

@@ -1,0 +1,12 @@
+"""What the coordinator shows: a REST API under `/v1`, probes and metrics.
+
+app        create_web(coordinator): the whole as a Litestar application
+desk       what every controller needs: the coordinator, who waits for an end, who asks
+reading    bodies, parameters and headers, read strictly
+problems   every error as a problem document (RFC 9457)
+seen       the shapes of the answers
+showing    a saga as people see it: what it waits for, its attempts, what may be asked of it now
+finishes   those who wait for a saga to end
+metrics    what Prometheus scrapes
+api/       one controller per resource
+"""

@@ -1,0 +1,357 @@
+"""Sagas: started, looked at, listed, waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+from datetime import datetime
+from hashlib import sha256
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from litestar import Controller, Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, HeaderParameter
+from pydantic import Field, StrictInt, StrictStr, StringConstraints
+
+from coordinator.engine import Beginning
+from coordinator.errors import CoordinatorError, UnknownDefinition
+from coordinator.saga.definition import SagaDefinition
+from coordinator.saga.registration import version_max
+from coordinator.saga.state import SagaStatus, StepStatus
+from coordinator.schema import violation
+from coordinator.store.values import Created, KeyReused, Repeated, SagaFilter, SagaSummary
+from coordinator.web import seen
+from coordinator.web.api.definitions import nodes_read_max, register
+from coordinator.web.describing import body_of, taking
+from coordinator.web.desk import Desk, caller, handle_seconds_max
+from coordinator.web.problems import ProblemError, Refusal, documented
+from coordinator.web.reading import (
+    Body,
+    actor_of,
+    aware,
+    bad_parameter,
+    check_payload,
+    idempotency_key,
+    preferred_wait_seconds,
+    read_body,
+)
+from coordinator.web.showing import cause, links, show, show_result
+from coordinator.web.waiting import listed, standing, stored_kind
+
+page_max = 200
+history_page_max = 1000
+pages_sifted_max = 10
+
+Tag = Annotated[StrictStr, StringConstraints(min_length=1, max_length=64)]
+
+
+class StartSaga(Body):
+    """A saga to start: of a definition that is registered, or of one that is stated here and registered with it."""
+
+    definition: StrictStr | dict[str, Any] = Field(description="a name, or a whole definition")
+    version: StrictInt | None = Field(default=None, ge=1, le=version_max, description="the newest, if not stated")
+    input: Any = Field(default=None, description="what the steps may read as input")
+    business_key: Annotated[StrictStr, StringConstraints(min_length=1, max_length=200)] | None = None
+    tags: Annotated[list[Tag], Field(max_length=20)] = Field(default_factory=list)
+
+
+class Sagas(Controller):
+    path = "/v1/sagas"
+    tags = ("sagas",)
+
+    @post(
+        "/",
+        summary="Start a saga",
+        operation_class=taking(body_of(StartSaga)),
+        status_code=202,
+        responses=documented(
+            "unreadable-body", "body-too-large", "wrong-content-type", "invalid-body", "invalid-definition",
+            "invalid-input", "idempotency-key-reused", "unknown-definition", "stopping",
+        ),
+    )  # fmt: skip
+    async def start(
+        self,
+        request: Request[Any, Any, Any],
+        desk: NamedDependency[Desk],
+        idempotency_key_: Annotated[
+            str | None,
+            HeaderParameter(name="Idempotency-Key", description="the same key and body: the same saga, however often"),
+        ] = None,
+        prefer: Annotated[
+            str | None, HeaderParameter(name="Prefer", description="wait=n: answer 200 when it ends within n seconds")
+        ] = None,
+    ) -> Response[seen.Accepted | seen.Saga]:
+        if desk.stopping:
+            raise Refusal("stopping", "start it at another coordinator, or a little later")
+        key = idempotency_key(request)
+        asked = await read_body(request, StartSaga, nodes=nodes_read_max)
+        accepted, repeated = await _start(desk, asked, key, actor_of(request, None))
+        headers = {"Location": accepted.links.self, "Retry-After": "1"}
+        if repeated:
+            headers["Idempotent-Replayed"] = "true"
+        wait_seconds = preferred_wait_seconds(request)
+        if wait_seconds:
+            headers["Preference-Applied"] = f"wait={wait_seconds:g}"
+            if await _wait(desk, accepted.id, wait_seconds):
+                saga = await show(desk, accepted.id)
+                del headers["Retry-After"]
+                return Response(saga, status_code=200, headers={**headers, "ETag": f'"{saga.revision}"'})
+        return Response(accepted, status_code=202, headers=headers)
+
+    @get("/", summary="Sagas, the newest first", responses=documented())
+    async def list_sagas(
+        self,
+        desk: NamedDependency[Desk],
+        definition: FromQuery[str | None] = None,
+        status: FromQuery[SagaStatus | None] = None,
+        step: FromQuery[str | None] = None,
+        step_status: FromQuery[StepStatus | None] = None,
+        tag: FromQuery[str | None] = None,
+        business_key: FromQuery[str | None] = None,
+        created_from: FromQuery[datetime | None] = None,
+        created_to: FromQuery[datetime | None] = None,
+        waiting_on: FromQuery[str | None] = None,
+        participant: FromQuery[str | None] = None,
+        limit: FromQuery[int] = 50,
+        cursor: FromQuery[str | None] = None,
+    ) -> Response[seen.SagaList]:
+        chosen = SagaFilter(
+            definition=definition,
+            status=status,
+            step=step,
+            step_status=step_status,
+            tag=tag,
+            business_key=business_key,
+            created_from=aware("created_from", created_from),
+            created_to=aware("created_to", created_to),
+            waiting_on=waiting_on,
+            waiting_for=participant,
+        )
+        if not 1 <= limit <= page_max:
+            raise bad_parameter("limit", f"1 to {page_max}")
+        if waiting_on is not None and waiting_on not in listed:
+            hint = "; commands that don't leave the outbox are at GET /v1/outbox" if waiting_on == "outbox" else ""
+            raise bad_parameter("waiting_on", f"one of {', '.join(listed)}{hint}")
+        if step_status is not None and step is None:
+            raise bad_parameter("step_status", "only together with step")
+        found, after = await _page(desk, chosen, limit, cursor)
+        return _listed(found, after, chosen, limit)
+
+    @get(
+        "/{saga_id:str}",
+        summary="One saga: its steps, attempts, and what it waits for",
+        responses=documented("unknown-saga"),
+    )
+    async def one(
+        self,
+        request: Request[Any, Any, Any],
+        desk: NamedDependency[Desk],
+        saga_id: FromPath[str],
+        prefer: Annotated[
+            str | None, HeaderParameter(name="Prefer", description="wait=n: answer when it ends, or after n seconds")
+        ] = None,
+    ) -> Response[seen.Saga]:
+        headers = {"Cache-Control": "no-store"}
+        wait_seconds = preferred_wait_seconds(request)
+        if wait_seconds:
+            headers["Preference-Applied"] = f"wait={wait_seconds:g}"
+            await _wait(desk, saga_id, wait_seconds)
+        saga = await show(desk, saga_id)
+        return Response(saga, headers={**headers, "ETag": f'"{saga.revision}"'})
+
+    @get(
+        "/{saga_id:str}/result",
+        summary="What a saga came to, once it has ended",
+        responses=documented("unknown-saga", "saga-not-final"),
+    )
+    async def result(self, desk: NamedDependency[Desk], saga_id: FromPath[str]) -> seen.Result:
+        return await show_result(desk, saga_id)
+
+    @get("/{saga_id:str}/history", summary="Everything that happened to a saga", responses=documented("unknown-saga"))
+    async def history(
+        self,
+        desk: NamedDependency[Desk],
+        saga_id: FromPath[str],
+        after: FromQuery[int] = -1,
+        limit: FromQuery[int] = 100,
+    ) -> Response[seen.History]:
+        if not 1 <= limit <= history_page_max:
+            raise bad_parameter("limit", f"1 to {history_page_max}")
+        if not -1 <= after <= 2**31 - 1:
+            raise bad_parameter("after", "the seq of an entry")
+        await desk.detail(saga_id)
+        entries = await desk.coordinator.stores.reader.history(saga_id, after_seq=after, limit=limit)
+        lines = tuple(seen.HistoryLine(e.seq, e.at, e.event, dict(e.facts), e.notes) for e in entries)
+        more = f"/v1/sagas/{saga_id}/history?after={entries[-1].seq}&limit={limit}" if len(entries) == limit else None
+        return Response(seen.History(lines, more), headers=_next(more))
+
+
+# --- starting ---------------------------------------------------------------------------------------------------------
+
+
+async def _start(desk: Desk, asked: StartSaga, key: str | None, by: str) -> tuple[seen.Accepted, bool]:
+    """Start it, or find what the same request started before: the answer is the same. True: it was found."""
+    body_hash = _hash(asked)
+    if key is not None and isinstance(asked.definition, dict):
+        # Registering is an effect as well: a request that comes again must not do it again.
+        found = await _started_before(desk, key, body_hash)
+        if found:
+            return found, True
+    try:
+        definition = await _definition(desk, asked, by)
+        _check_input(definition, asked.input)
+    except (CoordinatorError, Refusal):
+        # What was fine when it came first may not be any more; the answer is the same all the same.
+        found = await _started_before(desk, key, body_hash) if key is not None else None
+        if found:
+            return found, True
+        raise
+    beginning = Beginning(
+        definition=definition,
+        input=asked.input,
+        caller=caller,
+        key=key,
+        body_hash=body_hash,
+        business_key=asked.business_key,
+        tags=tuple(dict.fromkeys(asked.tags)),
+    )
+    async with asyncio.timeout(handle_seconds_max):
+        creation = await desk.coordinator.engine.start(beginning)
+    match creation:
+        case KeyReused():
+            raise _reused(creation.saga_id)
+        case Repeated():
+            return await _accepted(desk, creation.saga_id), True
+        case Created():
+            where = links(creation.saga_id, definition.name, definition.version)
+            return seen.Accepted(creation.saga_id, definition.name, definition.version, where), False
+
+
+def _hash(asked: StartSaga) -> str:
+    """The identity of a request: of what it says, however it is written."""
+    text = json.dumps(asked.model_dump(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return sha256(text.encode()).hexdigest()
+
+
+async def _started_before(desk: Desk, key: str, body_hash: str) -> seen.Accepted | None:
+    found = await desk.coordinator.stores.reader.started(caller, key)
+    if found is None:
+        return None
+    saga_id, earlier_hash = found
+    if earlier_hash != body_hash:
+        raise _reused(saga_id)
+    return await _accepted(desk, saga_id)
+
+
+def _reused(saga_id: str) -> Refusal:
+    hint = "use a new key for a new request"
+    error = ProblemError(f"it came with another request, which started saga {saga_id}", hint=hint)
+    return Refusal("idempotency-key-reused", error.detail, errors=[error])
+
+
+async def _accepted(desk: Desk, saga_id: str) -> seen.Accepted:
+    saga = (await desk.detail(saga_id)).saga
+    return seen.Accepted(saga.id, saga.definition, saga.version, links(saga.id, saga.definition, saga.version))
+
+
+async def _definition(desk: Desk, asked: StartSaga, by: str) -> SagaDefinition:
+    """The definition to start: the stated version, the newest, or the one stated here, which is kept first."""
+    if isinstance(asked.definition, str):
+        if not asked.definition or len(asked.definition) > 63:
+            raise UnknownDefinition(asked.definition[:100], asked.version)
+        return await desk.coordinator.definitions.get(asked.definition, asked.version)
+    if asked.version is not None:
+        error = ProblemError("a definition that is stated here has no version yet", pointer="/version")
+        raise Refusal("invalid-body", error.detail, errors=[error])
+    definition, _ = await register(desk, asked.definition, by)
+    return definition
+
+
+def _check_input(definition: SagaDefinition, value: Any) -> None:
+    check_payload(value, "input")
+    broken = violation(definition.input_schema, value) if definition.input_schema is not None else None
+    if broken:
+        hint = f"the input_schema of {definition.name} version {definition.version} says so"
+        raise Refusal("invalid-input", f"input: {broken}", errors=[ProblemError(broken, pointer="/input", hint=hint)])
+
+
+async def _wait(desk: Desk, saga_id: str, wait_seconds: float) -> bool:
+    """Until the saga has ended, or the time is over. True: it has. Raises UnknownSaga."""
+
+    async def ended() -> bool:
+        return (await desk.detail(saga_id)).saga.final
+
+    await desk.finishes.wait(saga_id, wait_seconds, ended)
+    return await ended()
+
+
+# --- listing ----------------------------------------------------------------------------------------------------------
+
+
+async def _page(
+    desk: Desk, chosen: SagaFilter, limit: int, cursor: str | None
+) -> tuple[list[seen.SagaLine], str | None]:
+    """The sagas of a page, and where the next begins. Some waits are known only here, so that pages are sifted."""
+    at = desk.coordinator.clock.now()
+    wanted = chosen.waiting_on
+    sifted = False
+    if wanted is not None:
+        kind, sifted = stored_kind(desk, wanted)
+        chosen = SagaFilter(**{**_fields(chosen), "waiting_on": kind})
+    found: list[seen.SagaLine] = []
+    for _ in range(pages_sifted_max):
+        size = page_max if sifted else limit
+        page = await desk.coordinator.stores.reader.page(chosen, limit=size, cursor=cursor)
+        for summary in page.items:
+            stands = standing(desk, summary, at)
+            if sifted and stands != wanted:
+                continue
+            found.append(_line(summary, stands))
+            if len(found) == limit and sifted:
+                return found, summary.id
+        cursor = page.cursor
+        if cursor is None or not sifted:
+            break
+    return found, cursor
+
+
+def _fields(chosen: SagaFilter) -> dict[str, Any]:
+    return asdict(chosen)
+
+
+def _line(summary: SagaSummary, stands: str | None) -> seen.SagaLine:
+    return seen.SagaLine(
+        id=summary.id,
+        definition=summary.definition,
+        version=summary.version,
+        status=summary.status,
+        direction=summary.direction,
+        revision=summary.revision,
+        business_key=summary.business_key,
+        tags=summary.tags,
+        created_at=summary.created_at,
+        updated_at=summary.updated_at,
+        finished_at=summary.finished_at,
+        waiting_on=stands,
+        waiting_for=summary.waiting_for,
+        cause=cause(summary.cause),
+    )
+
+
+def _listed(found: list[seen.SagaLine], after: str | None, chosen: SagaFilter, limit: int) -> Response[seen.SagaList]:
+    more = None
+    if after is not None:
+        names = {"waiting_for": "participant"}
+        stated = {names.get(name, name): _text(value) for name, value in _fields(chosen).items() if value is not None}
+        more = "/v1/sagas?" + urlencode({**stated, "limit": limit, "cursor": after})
+    return Response(seen.SagaList(tuple(found), more), headers=_next(more))
+
+
+def _text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _next(more: str | None) -> dict[str, str]:
+    return {"Link": f'<{more}>; rel="next"'} if more else {}

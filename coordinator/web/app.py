@@ -1,0 +1,78 @@
+"""The web face of a coordinator, put together. It begins the coordinator's loops and ends them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+
+from litestar import Litestar, Response, Router
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+
+from coordinator.telemetry import release
+from coordinator.web.api.dead_letters import DeadLetters, Outbox
+from coordinator.web.api.definitions import Definitions
+from coordinator.web.api.participants import Participants
+from coordinator.web.api.pauses import Pauses
+from coordinator.web.api.probes import routes
+from coordinator.web.api.sagas import Sagas
+from coordinator.web.api.verbs import Verbs
+from coordinator.web.desk import Coordinator, Desk
+from coordinator.web.metrics import Metrics
+from coordinator.web.problems import Refusal, handlers, respond
+from coordinator.web.reading import body_bytes_max, check_parameters
+
+
+async def _no_other_page(response: Response[Any]) -> Response[Any]:
+    """What the framework says beside the description, it says in HTML."""
+    if response.status_code == HTTPStatus.NOT_FOUND:
+        return respond(Refusal("not-found", "the description is at /openapi.json"))
+    return response
+
+
+def create_web(coordinator: Coordinator) -> Litestar:
+    """The API over a coordinator, with whose life its own begins and ends.
+
+    `state.desk.stop()` is to be called as soon as the process is asked to end: it lets go of those who wait.
+    """
+    desk = Desk(coordinator, Metrics())
+    coordinator.engine.observe(desk.metrics.observe)
+    coordinator.engine.observe(desk.finishes.observe)
+
+    @asynccontextmanager
+    async def life(_: Litestar) -> AsyncIterator[None]:
+        await coordinator.start()
+        try:
+            yield
+        finally:
+            desk.stop()
+            await coordinator.stop()
+
+    web = Litestar(
+        [*routes, Definitions, Sagas, Verbs, Pauses, DeadLetters, Outbox, Participants],
+        dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
+        before_request=check_parameters,
+        exception_handlers=handlers(),
+        lifespan=[life],
+        # Neither may be switched on by an environment variable: a debug page shows the source.
+        debug=False,
+        pdb_on_exception=False,
+        logging_config=None,
+        request_max_body_size=body_bytes_max,
+        openapi_config=OpenAPIConfig(
+            title="Amends",
+            version=release(),
+            description="Sagas: started, watched, and, when something fails, made amends for.",
+            use_handler_docstrings=False,
+            # The JSON alone: the framework's pages would load scripts from elsewhere.
+            render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+            openapi_router=Router(
+                "/openapi.json", route_handlers=[], include_in_schema=False, after_request=_no_other_page
+            ),
+        ),
+    )
+    web.state.desk = desk
+    return web

@@ -1,0 +1,127 @@
+"""What every controller needs: the coordinator's parts, who waits for an end, and whether the process is stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from amends.broker import Broker
+from coordinator.dead_letters import DeadLetters
+from coordinator.definitions import Definitions
+from coordinator.engine import Engine, Handled
+from coordinator.errors import InvalidDefinition, UnknownSaga
+from coordinator.fleet import Fleet
+from coordinator.relay import Relay
+from coordinator.saga.definition import SagaDefinition
+from coordinator.saga.event import Event
+from coordinator.store.database import Database, DatabaseClock
+from coordinator.store.dead_letters import DeadLetterStore
+from coordinator.store.definitions import DefinitionStore
+from coordinator.store.fleet import FleetStore
+from coordinator.store.outbox import OutboxStore
+from coordinator.store.reader import SagaReader
+from coordinator.store.sagas import SagaStore
+from coordinator.store.values import SagaDetail, Unreadable
+from coordinator.supervisor import Supervisor
+from coordinator.web.finishes import Finishes
+from coordinator.web.metrics import Metrics
+from coordinator.web.problems import Refusal
+
+handle_seconds_max = 10.0  # how long a request waits for the engine; while the database is away the engine waits for it
+caller = ""  # whose idempotency keys these are; there are no accounts yet, so everybody's
+
+_id = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+class Stores(Protocol):
+    """The stores of a coordinator."""
+
+    @property
+    def sagas(self) -> SagaStore: ...
+    @property
+    def reader(self) -> SagaReader: ...
+    @property
+    def outbox(self) -> OutboxStore: ...
+    @property
+    def definitions(self) -> DefinitionStore: ...
+    @property
+    def dead_letters(self) -> DeadLetterStore: ...
+    @property
+    def fleet(self) -> FleetStore: ...
+
+
+class Coordinator(Protocol):
+    """A composed coordinator, as the web face sees it."""
+
+    @property
+    def database(self) -> Database: ...
+    @property
+    def clock(self) -> DatabaseClock: ...
+    @property
+    def broker(self) -> Broker: ...
+    @property
+    def stores(self) -> Stores: ...
+    @property
+    def definitions(self) -> Definitions: ...
+    @property
+    def fleet(self) -> Fleet: ...
+    @property
+    def engine(self) -> Engine: ...
+    @property
+    def relay(self) -> Relay: ...
+    @property
+    def dead_letters(self) -> DeadLetters: ...
+    @property
+    def supervisor(self) -> Supervisor: ...
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Desk:
+    """One per application, handed to every controller."""
+
+    coordinator: Coordinator
+    metrics: Metrics
+    finishes: Finishes = field(default_factory=Finishes)
+    stopping: bool = False
+
+    def stop(self) -> None:
+        """The process is about to end: nobody waits any longer, nothing new is begun."""
+        self.stopping = True
+        self.finishes.stop()
+
+    async def detail(self, saga_id: str) -> SagaDetail:
+        """A saga. Raises UnknownSaga; answers 500 for one whose record can't be read."""
+        if not _id.fullmatch(saga_id):
+            raise UnknownSaga(saga_id[:100])
+        detail = await self.coordinator.stores.reader.get(saga_id)
+        if detail is None:
+            raise UnknownSaga(saga_id)
+        if isinstance(detail, Unreadable):
+            raise Refusal("unreadable-record", f"saga {saga_id}: {detail.reason}")
+        return detail
+
+    async def definition_of(self, detail: SagaDetail) -> SagaDefinition:
+        """The version that the saga began with. Answers 500 if it no longer passes: its sagas stand still."""
+        try:
+            return await self.coordinator.definitions.get(detail.saga.definition, detail.saga.version)
+        except InvalidDefinition as error:
+            raise Refusal("unreadable-record", str(error)) from error
+
+    async def handle(self, saga_id: str, event: Event) -> Handled:
+        """Let a person's request happen to a saga. Raises UnknownSaga, Quarantined, TimeoutError."""
+        async with asyncio.timeout(handle_seconds_max):
+            return await self.coordinator.engine.handle(saga_id, event)
+
+    async def live_handlers(self) -> Mapping[str, Collection[str]]:
+        """Each participant that is alive, and the names that its workers answer."""
+        found: dict[str, set[str]] = {}
+        for worker in await self.coordinator.stores.fleet.live(self.coordinator.clock.now()):
+            beat = worker.beat
+            found.setdefault(beat.participant, set()).update(beat.actions, beat.compensations)
+        return found

@@ -1,0 +1,385 @@
+"""The shapes of the answers. Times are in UTC, durations in seconds; what is unknown or does not apply is null."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt did not succeed: a type for rules, a message and the handler's last log lines for people."""
+
+    type: str
+    message: str
+    logs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One sending of a step's command. `outcome` is null while its reply is awaited."""
+
+    number: int
+    kind: str  # action, compensation, inquiry
+    iteration: int
+    epoch: int
+    outcome: str | None
+    late: bool  # the reply came after the attempt had been given up
+    effect: str | None
+    undone: str | None
+    error: Failure | None
+    worker: str | None
+    worker_version: str | None
+    started_at: datetime
+    ended_at: datetime | None
+    duration_seconds: float | None  # from the sending to the reply
+    handler_seconds: float | None  # in the participant's handler
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A clock that runs: what it waits for, since when, and when the wait is over."""
+
+    kind: str
+    since: datetime
+    due: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the saga, with everything that was tried. `input` is what its action was last sent."""
+
+    name: str
+    participant: str
+    action: str
+    compensation: str | None
+    kind: str
+    optional: bool
+    after: tuple[str, ...]
+    status: str
+    input: Any
+    result: Any
+    error: Failure | None
+    fault: str | None  # how its result breaks the definition's schema
+    undone: str | None
+    blocked: str | None  # which of its commands gave up: action or compensation
+    settled_by: str | None
+    inquiry: str | None  # what awaits the participant's fence: retry, settle, skip, pivot
+    wait: Wait | None
+    attempts: tuple[Attempt, ...]
+    allowed: tuple[str, ...]  # what may be asked of this step now: retry, settle, waive, skip
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    total: int
+    completed: int
+    failed: int
+    percentage: int  # of the present way: forward to the end, or backward to nothing left
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingOn:
+    """The one answer to "what is it waiting for?"."""
+
+    kind: str
+    message: str
+    step: str | None = None
+    participant: str | None = None
+    command: str | None = None
+    attempt: int | None = None
+    attempts_max: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    workers_live: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why the saga turned."""
+
+    kind: str
+    step: str | None
+    message: str
+    by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    since: datetime
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EffectLeft:
+    """An effect that a final saga leaves behind, or may leave behind if it is not certain."""
+
+    step: str
+    because: str
+    message: str
+    certain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    self: str
+    history: str
+    result: str
+    definition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saga:
+    """One saga in full."""
+
+    id: str
+    definition: str
+    version: int
+    status: str
+    direction: str
+    revision: int
+    business_key: str | None
+    tags: tuple[str, ...]
+    trace_id: str
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+    deadline: datetime | None
+    input: Any
+    progress: Progress
+    waiting_on: WaitingOn | None
+    cause: Cause | None
+    paused: Pause | None
+    effects_left: tuple[EffectLeft, ...]
+    results: dict[str, Any]
+    steps: tuple[Step, ...]
+    attempts_complete: bool  # False: the history is too long to be read whole here, or too old for this release
+    allowed: tuple[str, ...]  # what may be asked of the saga now: cancel, pause, resume, close
+    links: Links
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A saga was started, now or by an earlier request with the same key."""
+
+    id: str
+    definition: str
+    version: int
+    links: Links
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a final saga came to."""
+
+    id: str
+    definition: str
+    version: int
+    status: str
+    finished_at: datetime | None
+    cause: Cause | None
+    results: dict[str, Any]
+    effects_left: tuple[EffectLeft, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SagaLine:
+    """One line of a list of sagas."""
+
+    id: str
+    definition: str
+    version: int
+    status: str
+    direction: str
+    revision: int
+    business_key: str | None
+    tags: tuple[str, ...]
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+    waiting_on: str | None
+    waiting_for: str | None
+    cause: Cause | None
+
+
+@dataclass(frozen=True, slots=True)
+class SagaList:
+    items: tuple[SagaLine, ...]
+    next: str | None  # where the next page is
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLine:
+    """One thing that happened, with the facts it came with, and what followed in plain words."""
+
+    seq: int
+    at: datetime
+    event: str
+    facts: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    items: tuple[HistoryLine, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A rule of definitions that is broken, or a warning."""
+
+    rule: str
+    message: str
+    hint: str
+    step: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One version of a definition."""
+
+    name: str
+    version: int
+    document: dict[str, Any]
+    created_at: datetime
+    created_by: str
+    versions: tuple[int, ...] = ()  # the newest first; of the newest version only
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    name: str
+    version: int
+    created: bool  # False: it equals the newest version
+    warnings: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    name: str
+    valid: bool
+    warnings: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionLine:
+    name: str
+    version: int
+    steps: int
+    description: str | None
+    created_at: datetime
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionList:
+    items: tuple[DefinitionLine, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPause:
+    """A pause of everything, of a definition's sagas or of a participant's commands."""
+
+    id: str
+    scope: str
+    name: str | None
+    since: datetime
+    by: str
+    reason: str
+    until: datetime | None
+    ended_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPauseList:
+    items: tuple[FleetPause, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    id: str
+    at: datetime
+    source: str
+    reason: str
+    body: str
+    participant: str | None
+    saga_id: str | None
+    command_key: str | None
+    redelivered: int
+    status: str
+    resolved_at: datetime | None
+    resolved_by: str | None
+    resolved_why: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterList:
+    items: tuple[DeadLetter, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits in the outbox for one participant. In process, that includes what its workers are at."""
+
+    participant: str
+    waiting: int
+    parked: int
+    oldest_at: datetime | None
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedCommand:
+    """A command that can't be published, with why."""
+
+    id: str
+    saga_id: str
+    definition: str
+    participant: str
+    kind: str
+    created_at: datetime
+    tries: int
+    reason: str
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    backlog: tuple[Backlog, ...]
+    parked: tuple[ParkedCommand, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    id: str
+    version: str
+    live: bool
+    stopping: bool
+    in_flight: int
+    first_seen: datetime
+    last_seen: datetime
+    actions: tuple[str, ...]
+    compensations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """Everything known of a participant: its workers, and what the live ones answer."""
+
+    name: str
+    live: bool
+    paused: bool
+    versions: tuple[str, ...]
+    actions: tuple[str, ...]
+    compensations: tuple[str, ...]
+    workers: tuple[Worker, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantList:
+    items: tuple[Participant, ...]

@@ -1,0 +1,246 @@
+"""A saga as people see it: what it waits for, what was tried, and what may be asked of it now."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from coordinator.saga import attempts as tried
+from coordinator.saga import state
+from coordinator.saga.definition import SagaDefinition
+from coordinator.saga.definition import Step as Planned
+from coordinator.saga.event import (
+    CancelRequested,
+    CloseRequested,
+    Event,
+    Kind,
+    PauseRequested,
+    ResumeRequested,
+    RetryRequested,
+    Settlement,
+    SettleRequested,
+    SkipRequested,
+    WaiveRequested,
+)
+from coordinator.saga.event import Failure as Failed
+from coordinator.saga.explain import progress
+from coordinator.saga.record import load_event
+from coordinator.saga.state import StepStatus
+from coordinator.saga.transition import decide
+from coordinator.store.values import HistoryEntry
+from coordinator.web import seen
+from coordinator.web.desk import Desk
+from coordinator.web.problems import Refusal
+from coordinator.web.waiting import waiting
+
+log = logging.getLogger(__name__)
+
+history_read_max = 2_000  # entries that are read to tell the attempts of one saga
+history_page = 1_000
+
+askable = (StepStatus.PENDING, StepStatus.WAITING, StepStatus.BLOCKED, StepStatus.COMPENSATED)
+
+
+async def show(desk: Desk, saga_id: str) -> seen.Saga:
+    """One saga in full. Raises UnknownSaga."""
+    detail = await desk.detail(saga_id)
+    definition = await desk.definition_of(detail)
+    saga, at = detail.saga, desk.coordinator.clock.now()
+    found = await _attempts(desk, definition, saga)
+    done = progress(definition, saga)
+    return seen.Saga(
+        id=saga.id,
+        definition=saga.definition,
+        version=saga.version,
+        status=saga.status,
+        direction=saga.direction,
+        revision=saga.revision,
+        business_key=saga.business_key,
+        tags=saga.tags,
+        trace_id=saga.trace_id,
+        created_at=saga.created_at,
+        updated_at=detail.updated_at,
+        finished_at=saga.finished_at,
+        deadline=saga.deadline.due if saga.deadline else None,
+        input=saga.input,
+        progress=seen.Progress(done.total, done.completed, done.failed, done.percentage),
+        waiting_on=waiting(desk, definition, detail, at),
+        cause=cause(saga.cause),
+        paused=seen.Pause(saga.paused.since, saga.paused.by, saga.paused.reason) if saga.paused else None,
+        effects_left=effects_left(saga),
+        results=results(saga),
+        steps=tuple(_step(definition, saga, step, found or [], at) for step in definition.steps),
+        attempts_complete=found is not None,
+        allowed=allowed(definition, saga, at),
+        links=links(saga.id, saga.definition, saga.version),
+    )
+
+
+async def show_result(desk: Desk, saga_id: str) -> seen.Result:
+    """What a final saga came to. Raises UnknownSaga; answers 409 for one that has not ended."""
+    detail = await desk.detail(saga_id)
+    saga = detail.saga
+    if not saga.final:
+        definition = await desk.definition_of(detail)
+        at = desk.coordinator.clock.now()
+        wait = waiting(desk, definition, detail, at)
+        raise Refusal(
+            "saga-not-final",
+            f"the saga is {saga.status}" + (f": {wait.message}" if wait else ""),
+            saga_status=saga.status,
+            allowed=allowed(definition, saga, at),
+            headers={"Retry-After": "1"},
+        )
+    return seen.Result(
+        saga.id,
+        saga.definition,
+        saga.version,
+        saga.status,
+        saga.finished_at,
+        cause(saga.cause),
+        results(saga),
+        effects_left(saga),
+    )
+
+
+def links(saga_id: str, definition: str, version: int) -> seen.Links:
+    here = f"/v1/sagas/{saga_id}"
+    return seen.Links(here, f"{here}/history", f"{here}/result", f"/v1/definitions/{definition}/{version}")
+
+
+def cause(why: state.Cause | None) -> seen.Cause | None:
+    return seen.Cause(why.kind, why.step, why.message, why.by) if why else None
+
+
+def effects_left(saga: state.Saga) -> tuple[seen.EffectLeft, ...]:
+    return tuple(seen.EffectLeft(left.step, left.because, left.message, left.certain) for left in saga.effects_left)
+
+
+def results(saga: state.Saga) -> dict[str, Any]:
+    """What the steps gave that are known to have happened."""
+    return {name: run.result for name, run in saga.steps.items() if run.happened}
+
+
+# --- what may be asked ------------------------------------------------------------------------------------------------
+
+
+def allowed(definition: SagaDefinition, saga: state.Saga, at: datetime) -> tuple[str, ...]:
+    """The verbs that would change the saga now. Found by deciding them, so that no rule is told twice."""
+    by, why = "", ""
+    verbs: Mapping[str, Event] = {
+        "cancel": CancelRequested(at, by, why),
+        "pause": PauseRequested(at, by, why),
+        "resume": ResumeRequested(at, by, why),
+        "close": CloseRequested(at, by, why),
+    }
+    return tuple(name for name, verb in verbs.items() if decide(definition, saga, verb).recorded)
+
+
+def allowed_of_step(definition: SagaDefinition, saga: state.Saga, step: str, at: datetime) -> tuple[str, ...]:
+    """The verbs that would change one step now. Settling counts if the step can be called done, or undone."""
+    if saga.step(step).status not in askable:
+        return ()
+    by, why = "", ""
+    verbs: tuple[tuple[str, Event], ...] = (
+        ("retry", RetryRequested(at, step, by, why)),
+        ("retry", RetryRequested(at, step, by, why, None)),
+        ("settle", SettleRequested(at, step, Settlement.DONE, by, why)),
+        ("settle", SettleRequested(at, step, Settlement.UNDONE, by, why)),
+        ("waive", WaiveRequested(at, step, by, why)),
+        ("skip", SkipRequested(at, step, by, why)),
+    )
+    return tuple(dict.fromkeys(name for name, verb in verbs if decide(definition, saga, verb).recorded))
+
+
+# --- steps and their attempts -----------------------------------------------------------------------------------------
+
+
+def _step(
+    definition: SagaDefinition, saga: state.Saga, step: Planned, found: list[tried.Attempt], at: datetime
+) -> seen.Step:
+    run = saga.step(step.name)
+    own = [attempt for attempt in found if attempt.command.step == step.name]
+    sent = [attempt.data for attempt in own if attempt.command.kind is Kind.ACTION and not attempt.inquiry]
+    return seen.Step(
+        name=step.name,
+        participant=step.participant,
+        action=step.action,
+        compensation=step.compensation,
+        kind=step.kind,
+        optional=step.optional,
+        after=step.after,
+        status=run.status,
+        input=sent[-1] if sent else None,
+        result=run.result,
+        error=_failure(run.failure),
+        fault=run.fault,
+        undone=run.undone,
+        blocked=run.blocked,
+        settled_by=run.settled_by,
+        inquiry=run.inquiry.purpose if run.inquiry else None,
+        wait=seen.Wait(run.clock.kind, run.clock.since, run.clock.due) if run.clock else None,
+        attempts=tuple(_attempt(attempt) for attempt in own),
+        allowed=allowed_of_step(definition, saga, step.name, at),
+    )
+
+
+def _attempt(attempt: tried.Attempt) -> seen.Attempt:
+    ended = attempt.ended_at
+    return seen.Attempt(
+        number=attempt.number,
+        kind="inquiry" if attempt.inquiry else attempt.command.kind,
+        iteration=attempt.command.iteration,
+        epoch=attempt.command.epoch,
+        outcome=attempt.outcome,
+        late=attempt.late,
+        effect=attempt.effect,
+        undone=attempt.undone,
+        error=_failure(attempt.failure),
+        worker=attempt.worker or None,
+        worker_version=attempt.worker_version or None,
+        started_at=attempt.started_at,
+        ended_at=ended,
+        duration_seconds=(ended - attempt.started_at).total_seconds() if ended else None,
+        handler_seconds=attempt.duration_seconds,
+    )
+
+
+def _failure(failure: Failed | None) -> seen.Failure | None:
+    return seen.Failure(failure.type, failure.message, failure.logs) if failure else None
+
+
+async def _attempts(desk: Desk, definition: SagaDefinition, saga: state.Saga) -> list[tried.Attempt] | None:
+    """The attempts out of the history, or None where it is too long, or was decided by other rules than today's."""
+    if saga.revision > history_read_max:
+        return None
+    entries: list[HistoryEntry] = []
+    while len(entries) < saga.revision:
+        after = entries[-1].seq if entries else -1
+        page = await desk.coordinator.stores.reader.history(saga.id, after_seq=after, limit=history_page)
+        entries += [entry for entry in page if entry.seq <= saga.revision]  # what came since belongs to the next look
+        if len(page) < history_page:
+            break
+    beginning = state.Saga(
+        id=saga.id,
+        definition=saga.definition,
+        version=saga.version,
+        input=saga.input,
+        created_at=saga.created_at,
+        business_key=saga.business_key,
+        tags=saga.tags,
+        trace_id=saga.trace_id,
+    )
+    try:
+        return tried.attempts(definition, beginning, [load_event(entry.event, entry.facts) for entry in entries])
+    except Exception as error:
+        # The rules may have changed since. The saga is shown without its attempts, and says so.
+        log.warning(
+            "The history of saga %s can't be decided again: %s: %s",
+            saga.id,
+            type(error).__name__,
+            error,
+            extra={"action": "web.history_unreadable", "saga_id": saga.id},
+        )
+        return None
