@@ -69,11 +69,11 @@ class Knobs:
         yield
         match knob:
             case Knob.REFUSE:
-                raise Refused("refused, because the order asked for it", error_type="SimulatedRefusal")
+                raise Refused("the order asked to be refused here (simulated)", error_type="SimulatedRefusal")
             case Knob.FAIL:
-                raise SimulatedFailure("failed, because the order asked for it")
+                raise SimulatedFailure("the order asked for a failure here (simulated)")
             case Knob.FAIL_ONCE if command.attempt == 1:
-                raise SimulatedFailure("failed once, because the order asked for it")
+                raise SimulatedFailure("the order asked for one failure here (simulated)")
             case Knob.DIE:
                 self._die(command)
             case _:

@@ -6,6 +6,8 @@ It carries every message as the broker inside does, but of each command that ask
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from amends import Address, Broker, Command, Confirm, Reply
 from amends.broker import Consumer, Lane
 from amends.message import decode, encode_item, frame
@@ -15,10 +17,10 @@ doomed_max = 10_000  # commands whose reply is still to be lost; beyond it the o
 
 
 class LossyBroker:
-    """A Broker around another."""
+    """A Broker around another. `lost` is told of each reply that is dropped; nobody else ever learns of it."""
 
-    def __init__(self, inside: Broker) -> None:
-        self._inside = inside
+    def __init__(self, inside: Broker, lost: Callable[[Reply], None]) -> None:
+        self._inside, self._lost = inside, lost
         self._doomed: dict[str, None] = {}  # ids of commands, oldest first
 
     @property
@@ -46,13 +48,14 @@ class LossyBroker:
         """The message without what is to be lost; None if nothing is left of it."""
         if not self._doomed:
             return body
-        items = decode(body)
-        lost = {item.id for item in items if isinstance(item, Reply) and item.id in self._doomed}
+        replies = [item for item in decode(body) if isinstance(item, Reply)]
+        lost = [reply for reply in replies if reply.id in self._doomed]
         if not lost:
             return body
-        for identity in lost:
-            del self._doomed[identity]
-        kept = [encode_item(item) for item in items if isinstance(item, Reply) and item.id not in lost]
+        for reply in lost:
+            del self._doomed[reply.id]
+            self._lost(reply)
+        kept = [encode_item(reply) for reply in replies if reply not in lost]
         return frame("replies", kept) if kept else None
 
     async def declare(self, participant: str) -> None:
