@@ -1,0 +1,293 @@
+"""The demo: a coordinator, the shop's services and the API in one process, and four orders that are told as they go.
+
+    python -m participants.demo      or: make demo, amends demo
+
+1. an order that completes   2. a card that is refused   3. a courier that can't be had, after three steps
+4. a reply that is lost on its way
+
+Then the sums are taken, from each service's own database. At a terminal the demo goes on serving until Ctrl-C, and
+otherwise it ends: with 0 if every order ended as it should and every sum is right, else with 1. Its databases are kept
+in a folder of their own under `.amends/demo`, those of the last ten runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from rich.console import Console
+from rich.text import Text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from amends import LocalBroker, Participant
+from coordinator.app import App, build
+from coordinator.config import Settings
+from coordinator.engine import Beginning
+from coordinator.saga.state import Saga, SagaStatus
+from coordinator.store.values import Created
+from participants import delivery, http, inventory, llm, notification, order, payment, sums
+from participants.knobs import Knobs
+from participants.lossy import LossyBroker
+from participants.run import Service, open_database
+from participants.story import Telling
+
+shop = (order.order, inventory.inventory, payment.payment, delivery.delivery, notification.notification)
+everything = (*shop, http.http, llm.llm)
+
+home = Path(".amends/demo")
+runs_kept = 10
+patience_seconds = 30.0  # for one story
+lost_reply_seconds = 1.5  # how long the last story waits for the reply that is lost
+
+
+@dataclass(frozen=True)
+class Story:
+    """An order, and how it should end."""
+
+    title: str
+    order: Mapping[str, Any]
+    ends: SagaStatus
+    definition: str = "place_order"
+    cause: str | None = None  # step and kind, of a saga that turns
+
+    def fault(self, saga: Saga) -> str | None:
+        cause = f"{saga.cause.step} {saga.cause.kind}" if saga.cause else None
+        if (saga.status, cause) == (self.ends, self.cause):
+            return None
+        return f"“{self.title}” ended {saga.status} ({cause or 'no cause'}), and it should have ended {self.ends}"
+
+
+def stories() -> tuple[Story, ...]:
+    lamp = {"items": [{"sku": "lamp", "quantity": 1}], "address": "12 St James's Square, London"}
+    books = {"items": [{"sku": "book", "quantity": 2}], "address": "1 Arlington Ridge, Washington"}
+    completed, compensated = SagaStatus.COMPLETED, SagaStatus.COMPENSATED
+    return (
+        Story("1  An order that completes", {"customer": "ada", **books}, completed),
+        Story(
+            "2  A card that is refused",
+            {"customer": "blaise", **lamp},
+            compensated,
+            cause="charge-card refused",
+        ),
+        Story(
+            "3  A delivery that fails after three steps, which are undone in reverse",
+            {"customer": "grace", **books, "simulate": {"assign-courier": "fail"}},
+            compensated,
+            cause="assign-courier failed",
+        ),
+        Story(
+            "4  A reply that is lost: the card was charged, and nobody heard",
+            {"customer": "ada", **lamp, "simulate": {"charge-card": "lose_reply"}},
+            completed,
+            definition="place_order_impatient",
+        ),
+    )
+
+
+def definitions() -> list[dict[str, Any]]:
+    """The demo's definition, and the same with less patience for the card."""
+    text = Path(__file__).with_name("place_order.json").read_text("utf-8")
+    patient, impatient = json.loads(text), json.loads(text)
+    impatient["name"] = "place_order_impatient"
+    card = next(step for step in impatient["steps"] if step["name"] == "charge-card")
+    card.update(timeout=lost_reply_seconds, retry={"max_attempts": 4, "first": "100ms"})
+    return [patient, impatient]
+
+
+def main(services: Sequence[Service] = everything) -> int:
+    """Run the demo in the current folder; returns the exit status. `services` are the participants it runs."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without ✓ gets a ?
+    console = Console(highlight=False)
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        return asyncio.run(_run(console, services, someone_there=sys.stdin.isatty() and sys.stdout.isatty()))
+    except KeyboardInterrupt:
+        return 130
+
+
+async def _run(console: Console, services: Sequence[Service], *, someone_there: bool) -> int:
+    began = time.monotonic()
+    folder = _new_folder()
+    telling = Telling(console, {story.title: story.title for story in stories()})
+    async with AsyncExitStack() as stack:
+        broker = LossyBroker(LocalBroker(), telling.lost)
+        database_url = f"sqlite:///{folder / 'amends.db'}"
+        settings = Settings.model_validate({"database_url": database_url, "broker_url": "local:"})
+        app = await build(settings, observers=[telling.observe], broker=broker)
+        await app.start()
+        stack.push_async_callback(app.stop)
+        engines = await stack.enter_async_context(_serving(services, broker, folder))
+        url = await stack.enter_async_context(_listening(app, settings))
+        _greet(console, url, folder)
+        for document in definitions():
+            await app.definitions.register(document, by="demo")
+        before = await sums.take(engines)
+        faults, sagas = await _tell(app, telling)
+        after = await sums.take(engines)
+        faults += sums.faults(before, after, confirmed=2, cancelled=2)
+        _close(console, before, after, faults, seconds=time.monotonic() - began)
+        _hint(console, url, sagas)
+        if someone_there:
+            console.print("\nGoing on until Ctrl-C.")
+            await _until_interrupted()
+    return 1 if faults else 0
+
+
+async def _tell(app: App, telling: Telling) -> tuple[list[str], list[Saga]]:
+    """One story after the other; returns what went otherwise than it should, and the sagas as they ended."""
+    faults: list[str] = []
+    ended: list[Saga] = []
+    for story in stories():
+        definition = await app.definitions.get(story.definition)
+        beginning = Beginning(definition, dict(story.order), caller="demo", business_key=story.title, tags=("demo",))
+        creation = await app.engine.start(beginning)
+        assert isinstance(creation, Created)
+        try:
+            async with asyncio.timeout(patience_seconds):
+                saga = await telling.end_of(creation.saga_id)
+        except TimeoutError:
+            faults.append(f"“{story.title}” did not end within {patience_seconds:g} s")
+            continue
+        ended.append(saga)
+        fault = story.fault(saga)
+        if fault:
+            faults.append(fault)
+    return faults, ended
+
+
+# --- the parts --------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _serving(
+    services: Iterable[Service], broker: LossyBroker, folder: Path
+) -> AsyncIterator[Mapping[str, AsyncEngine]]:
+    """Run the services, each on a database of its own, until the block ends. Gives their engines by name."""
+    engines: dict[str, AsyncEngine] = {}
+    participants: list[Participant] = []
+    try:
+        async with asyncio.TaskGroup() as group:  # a service that can't go on ends the demo
+            for service in services:
+                engine = engines[service.name] = open_database(f"sqlite:///{folder / service.name}.db", connections=4)
+                await service.prepare(engine)
+                await broker.declare(service.name)
+                participant = service.build(engine, Knobs())
+                participants.append(participant)
+                group.create_task(participant.serve(broker))
+            try:
+                yield engines
+            finally:
+                for participant in participants:
+                    participant.stop()
+    finally:
+        for engine in engines.values():
+            await engine.dispose()
+
+
+@asynccontextmanager
+async def _listening(app: App, settings: Settings) -> AsyncIterator[str]:
+    """Serve the API and the dashboard until the block ends. Gives their address."""
+    from coordinator.web.app import create_web
+
+    with _bound(settings.host, settings.port) as listener:
+        config = uvicorn.Config(
+            create_web(app), lifespan="on", log_level="error", access_log=False, timeout_graceful_shutdown=2
+        )
+        server = _Server(config)
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            host, port = listener.getsockname()[:2]
+            yield f"http://{host}:{port}"
+        finally:
+            server.should_exit = True
+            await task
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves the signals alone: Ctrl-C ends the demo, and the demo ends the server."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket at the usual port, or at any that is free if that one is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for candidate in (port, 0):
+        listener = socket.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, candidate))
+            return listener
+        except OSError:
+            listener.close()
+            if candidate == 0:
+                raise
+    raise AssertionError("the last candidate returns or raises")
+
+
+def _new_folder() -> Path:
+    """A folder for this run. Those of runs long past are removed."""
+    home.mkdir(parents=True, exist_ok=True)
+    for old in sorted(path for path in home.iterdir() if path.is_dir())[: -(runs_kept - 1)]:
+        shutil.rmtree(old, ignore_errors=True)
+    folder = home / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{os.getpid()}"
+    folder.mkdir()
+    return folder
+
+
+async def _until_interrupted() -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await stopped.wait()
+
+
+# --- words around the stories -----------------------------------------------------------------------------------------
+
+
+def _greet(console: Console, url: str, folder: Path) -> None:
+    console.print(Text.assemble(("Amends", "bold"), "  sagas that make amends: a demo in one process"))
+    for name, value in (
+        ("API", url),
+        ("kept in", f"{folder}/ (SQLite, one file per service)"),
+        ("broker", "in this process"),
+    ):
+        console.print(Text.assemble((f"  {name:<8}", "dim"), value), soft_wrap=True)
+
+
+def _close(console: Console, before: sums.Sums, after: sums.Sums, faults: Sequence[str], *, seconds: float) -> None:
+    console.print()
+    console.print(Text("The sums, from each service's own database", "bold"))
+    sums.show(console, before, after)
+    console.print()
+    for fault in faults:
+        console.print(Text(f"✗ {fault}", "bold red"), soft_wrap=True)
+    if not faults:
+        line = f"✓ Four orders ended as they should, and every sum is right ({seconds:.1f} s)."
+        console.print(Text(line, "bold green"), soft_wrap=True)
+
+
+def _hint(console: Console, url: str, sagas: Sequence[Saga]) -> None:
+    for saga in sagas[-1:]:
+        console.print(Text(f"  curl {url}/v1/sagas/{saga.id}", "dim"), soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
