@@ -34,7 +34,9 @@ from coordinator.store.reader import SagaReader
 from coordinator.store.sagas import SagaStore
 from coordinator.store.values import OutboxRow
 from coordinator.supervisor import Supervisor
+from coordinator.telemetry.export import Telemetry, configure
 from coordinator.timers import Timers
+from coordinator.tracing import SagaTracing
 from coordinator.wire import parse_key
 
 log = logging.getLogger(__name__)
@@ -81,6 +83,7 @@ class App:
     timers: Timers
     dead_letters: DeadLetters
     replies: Replies
+    telemetry: Telemetry | None  # to be ended with this app; None: it is somebody else's
     supervisor: Supervisor = field(init=False)
 
     async def start(self) -> None:
@@ -104,6 +107,8 @@ class App:
         A broker that others in this process still use is left open.
         """
         await self.supervisor.stop()
+        if self.telemetry:
+            await asyncio.to_thread(self.telemetry.shutdown)
         if close_broker:
             async with asyncio.timeout(2.0):
                 await self.broker.close()
@@ -119,10 +124,17 @@ class App:
                 log.warning("The database's clock can't be asked: %s", error, extra={"action": "clock.unavailable"})
 
 
-async def build(settings: Settings, *, observers: Sequence[Observer] = (), broker: Broker | None = None) -> App:
+async def build(
+    settings: Settings,
+    *,
+    observers: Sequence[Observer] = (),
+    broker: Broker | None = None,
+    telemetry: Telemetry | None = None,
+) -> App:
     """Put a coordinator together: open the database (and bring it up to date), connect the broker, join the parts.
 
     A `broker` given is used as it is: the demo shares one in process with its participants, tests lose messages on it.
+    So is a `telemetry`, which then outlives the app; without one, it follows from the settings.
     """
     database_url = _prepared(settings.database_url)
     if settings.migrate:
@@ -143,7 +155,17 @@ async def build(settings: Settings, *, observers: Sequence[Observer] = (), broke
     def published_late(row: OutboxRow) -> None:
         engine.tell(row.saga_id, Published(clock.now(), *parse_key(row.key)))
 
-    relay = Relay(stores.outbox, broker, fleet, now=clock.now, token=token, published_late=published_late)
+    own_telemetry = None if telemetry else configure("amends-coordinator", settings.otlp_endpoint)
+    tracing = _tracing(telemetry or own_telemetry, settings)
+    relay = Relay(
+        stores.outbox,
+        broker,
+        fleet,
+        now=clock.now,
+        token=token,
+        published_late=published_late,
+        confirmed=tracing.confirmed if tracing else None,
+    )
     engine = Engine(
         stores.sagas,
         definitions,
@@ -152,15 +174,34 @@ async def build(settings: Settings, *, observers: Sequence[Observer] = (), broke
         token=token,
         outgoing=relay,
         wake=lambda due: timers.hint(due),
-        observers=observers,
+        observers=(tracing.observe, *observers) if tracing else observers,
         lanes=lanes,
     )
     timers = Timers(stores.sagas, engine, clock.now)
     dead_letters = DeadLetters(stores.dead_letters, stores.sagas, broker, engine, clock.now)
     replies = Replies(broker, engine, stores.fleet, dead_letters, clock.now)
     return App(
-        settings, database, clock, broker, stores, definitions, fleet, engine, relay, timers, dead_letters, replies
+        settings,
+        database,
+        clock,
+        broker,
+        stores,
+        definitions,
+        fleet,
+        engine,
+        relay,
+        timers,
+        dead_letters,
+        replies,
+        own_telemetry,
     )
+
+
+def _tracing(telemetry: Telemetry | None, settings: Settings) -> SagaTracing | None:
+    """Who makes the spans of sagas, if they go anywhere."""
+    if telemetry is None or not telemetry.enabled:
+        return None
+    return SagaTracing(telemetry.emit, messaging_system="amends" if settings.embedded_broker else "rabbitmq")
 
 
 async def open_broker(settings: Settings, name: str) -> Broker:

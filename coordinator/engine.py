@@ -76,8 +76,7 @@ class _Job:
 @dataclass(slots=True)
 class _Start:
     new: NewSaga
-    decision: Decision
-    definition: SagaDefinition
+    move: _Move
     done: asyncio.Future[Creation]
 
 
@@ -198,7 +197,7 @@ class Engine:
             body_hash=beginning.body_hash,
             **_standing(definition, move.saga),
         )
-        return _Start(new, move.decisions[-1], definition, asyncio.get_running_loop().create_future())
+        return _Start(new, move, asyncio.get_running_loop().create_future())
 
     async def _create(self, batch: list[_Start]) -> None:
         try:
@@ -212,7 +211,8 @@ class Engine:
             return
         for start, result in zip(batch, results, strict=True):
             if isinstance(result, Created):
-                self._committed(start.definition, start.new.saga, [start.decision], start.new.outbox)
+                move = start.move
+                self._committed(move.definition, move.loaded, move.decisions, move.rows)
             if not start.done.done():
                 start.done.set_result(result)
 
@@ -355,7 +355,12 @@ class Engine:
                         "Saga %s: %s",
                         after.id,
                         effect.message,
-                        extra={"action": f"incident.{effect.kind}", "saga_id": after.id, "step": effect.step},
+                        extra={
+                            "action": f"incident.{effect.kind}",
+                            "saga_id": after.id,
+                            "step": effect.step,
+                            "trace_id": after.trace_id,
+                        },
                     )
             for observe in self._observers:
                 observe(definition, before, decision)

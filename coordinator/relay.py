@@ -35,7 +35,8 @@ forget_max = 1_000
 
 
 class Relay:
-    """Publishes outbox rows. `published_late` is told of commands whose timeout must start at the confirm."""
+    """Publishes outbox rows. `published_late` is told of commands whose timeout must start at the confirm, `confirmed`
+    of every list at its confirm; it must not raise."""
 
     def __init__(
         self,
@@ -46,9 +47,11 @@ class Relay:
         now: Callable[[], datetime],
         token: str,
         published_late: Callable[[OutboxRow], None],
+        confirmed: Callable[[Sequence[OutboxRow], datetime], None] | None = None,
     ) -> None:
         self._outbox, self._broker, self._fleet = outbox, broker, fleet
         self._now, self._token, self._published_late = now, token, published_late
+        self._tell_confirmed = confirmed
         self._lanes: dict[str, _Lane] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._held: set[str] = set()  # the ids this process has in memory or with the broker
@@ -128,6 +131,8 @@ class Relay:
             lane.failures = 0
             self._confirmed.extend(rows)
             self._some.set()
+            if self._tell_confirmed:
+                self._tell_confirmed(rows, self._now())
             return
         if confirm is Confirm.PERMANENT and len(rows) > 1:
             for row in rows:  # one of them is to blame: find it, and let the others through

@@ -38,7 +38,7 @@ def outbox_row(saga: Saga, effect: SendCommand, at: datetime) -> OutboxRow:
         timeout_seconds=effect.timeout_seconds,
         issued_at=at,
         expires_at=at + command_lifetime,
-        traceparent=attempt_traceparent(saga.trace_id, saga.id, effect.key),
+        traceparent=attempt_traceparent(saga.trace_id, saga.id, effect.key, at),
     )
     return OutboxRow.of(saga, effect, body=encode_item(command), created_at=at)
 

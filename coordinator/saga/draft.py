@@ -212,6 +212,11 @@ class Draft:
         return Clock(kind, since=self.at, due=self.at + timedelta(seconds=seconds))
 
     def _send(self, command: SendCommand) -> None:
+        name = command.command.step
+        before = self.saga.step(name)  # as it stood when this decision began
+        last = before.undo_attempt if command.command.kind is Kind.COMPENSATION else before.attempt
+        if command.inquiry or command.attempt != last:  # else the attempt is in progress, and only sent again
+            self.put(replace(self.run(name), sent_at=self.at))
         self.emit(command)
         verb = "ask" if command.inquiry else "send"
         self.note(f"{verb} {command.participant}.{command.handler} for {command.command} attempt {command.attempt}")

@@ -144,6 +144,7 @@ class StepRun:
     late_success: bool = False  # a success was recorded after the compensation it belongs to had run
 
     clock: Clock | None = None
+    sent_at: datetime | None = None  # when the last command of either kind, or inquiry, was sent
     deferred: bool = False  # the participant is still at it: the next sending repeats the attempt
     begun: bool = False  # the participant said that it was at the present attempt of the action
     blocked: Kind | None = None  # which of the two commands gave up
