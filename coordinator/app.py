@@ -143,7 +143,15 @@ async def build(settings: Settings, *, observers: Sequence[Observer] = (), broke
     def published_late(row: OutboxRow) -> None:
         engine.tell(row.saga_id, Published(clock.now(), *parse_key(row.key)))
 
-    relay = Relay(stores.outbox, broker, fleet, now=clock.now, token=token, published_late=published_late)
+    relay = Relay(
+        stores.outbox,
+        broker,
+        fleet,
+        now=clock.now,
+        token=token,
+        published_late=published_late,
+        lease_seconds=settings.lease_seconds,
+    )
     engine = Engine(
         stores.sagas,
         definitions,
@@ -154,6 +162,7 @@ async def build(settings: Settings, *, observers: Sequence[Observer] = (), broke
         wake=lambda due: timers.hint(due),
         observers=observers,
         lanes=lanes,
+        lease_seconds=settings.lease_seconds,
     )
     timers = Timers(stores.sagas, engine, clock.now)
     dead_letters = DeadLetters(stores.dead_letters, stores.sagas, broker, engine, clock.now)
