@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -88,12 +89,13 @@ def place(url: str, schema: str) -> str:
 class World:
     """One database with a schema for the coordinator and one for each service."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, story: Story | None = None) -> None:
         self.coordinator = place(url, "coordinator")
         self.services = {service: place(url, service) for service in services}
         self._url = url
         self._connection: Any = None
-        self.story = Story({})
+        self.story = story or Story({})
+        self.name = urlsplit(url).path.removeprefix("/")
 
     async def say(self, schema: str, statement: str) -> None:
         if self._connection is None:

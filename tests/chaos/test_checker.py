@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 import ast
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+import pytest_asyncio
 
 from tests.chaos.checker import Violation, check, explain
-from tests.chaos.evidence import depths, read
+from tests.chaos.evidence import connected, depths, read
 from tests.chaos.planted import World, bad, done, good, undone
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def original(postgres_url: str) -> AsyncIterator[World]:
+    """The world in order, built once; each test damages a copy of its own."""
+    name = f"amends_{uuid.uuid4().hex}"
+    async with connected(postgres_url) as server:
+        await server.execute(f"CREATE DATABASE {name}")
+        planted = World(urlsplit(postgres_url)._replace(path=f"/{name}").geturl())
+        await planted.build()
+        await planted.close()
+        yield planted
+        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
-async def world(fresh_postgres_url: str) -> AsyncIterator[World]:
-    planted = World(fresh_postgres_url)
-    await planted.build()
-    yield planted
-    await planted.close()
+async def world(original: World, postgres_url: str) -> AsyncIterator[World]:
+    name = f"amends_{uuid.uuid4().hex}"
+    async with connected(postgres_url) as server:
+        await server.execute(f"CREATE DATABASE {name} TEMPLATE {original.name}")
+        copy = World(urlsplit(postgres_url)._replace(path=f"/{name}").geturl(), original.story)
+        yield copy
+        await copy.close()
+        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 async def judge(world: World, queues: dict[str, int] | None = None) -> list[Violation]:
