@@ -165,6 +165,7 @@ async def build(
         token=token,
         published_late=published_late,
         confirmed=tracing.confirmed if tracing else None,
+        lease_seconds=settings.lease_seconds,
     )
     engine = Engine(
         stores.sagas,
@@ -176,6 +177,7 @@ async def build(
         wake=lambda due: timers.hint(due),
         observers=(tracing.observe, *observers) if tracing else observers,
         lanes=lanes,
+        lease_seconds=settings.lease_seconds,
     )
     timers = Timers(stores.sagas, engine, clock.now)
     dead_letters = DeadLetters(stores.dead_letters, stores.sagas, broker, engine, clock.now)

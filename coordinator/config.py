@@ -21,6 +21,9 @@ class Settings(BaseSettings):
     engine_lanes: int = Field(
         default=2, ge=1, le=16, description="transactions of the engine at a time (SQLite: always 1)"
     )
+    lease_seconds: float = Field(
+        default=30.0, ge=1.0, le=3600.0, description="how long a process that died keeps its commands from the others"
+    )
     migrate: bool = Field(default=True, description="bring the database's schema up to date at the start")
     otlp_endpoint: str | None = Field(
         default=None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT", description="where spans go; none: nowhere"

@@ -34,7 +34,6 @@ from coordinator.wire import new_id, outbox_row, parse_key
 log = logging.getLogger(__name__)
 
 batch_max = 256  # events in one transaction
-lease_seconds = 30.0
 conflicts_max = 50  # how often one event may lose its compare-and-set before something must be wrong
 
 
@@ -123,9 +122,11 @@ class Engine:
         wake: Callable[[datetime], None],
         observers: Sequence[Observer] = (),
         lanes: int = 1,
+        lease_seconds: float = 30.0,
     ) -> None:
         self._store, self._definitions, self._fleet = store, definitions, fleet
         self._now, self._token, self._outgoing, self._wake, self._observers = now, token, outgoing, wake, observers
+        self._lease_seconds = lease_seconds
         self._lanes: list[Lane[_Job]] = [Lane() for _ in range(lanes)]
         self._starts: Lane[_Start] = Lane()
 
@@ -367,7 +368,7 @@ class Engine:
             before = decision.saga
 
     def _lease_until(self) -> datetime:
-        return self._now() + timedelta(seconds=lease_seconds)
+        return self._now() + timedelta(seconds=self._lease_seconds)
 
 
 def _standing(definition: SagaDefinition, saga: Saga) -> dict[str, Any]:

@@ -27,7 +27,6 @@ claim_max = 500
 lane_rows_max = 2_000  # more than this waits in the database, not in memory
 lists_in_flight_max = 64  # of one lane
 list_bytes_max = message_bytes_max // 4
-lease_seconds = 30.0
 backoff_first_seconds = 0.1
 backoff_cap_seconds = 5.0
 late_seconds = 1.0  # a command that waited longer than this in the outbox has its timeout started anew
@@ -48,10 +47,11 @@ class Relay:
         token: str,
         published_late: Callable[[OutboxRow], None],
         confirmed: Callable[[Sequence[OutboxRow], datetime], None] | None = None,
+        lease_seconds: float = 30.0,
     ) -> None:
         self._outbox, self._broker, self._fleet = outbox, broker, fleet
         self._now, self._token, self._published_late = now, token, published_late
-        self._tell_confirmed = confirmed
+        self._tell_confirmed, self._lease_seconds = confirmed, lease_seconds
         self._lanes: dict[str, _Lane] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._held: set[str] = set()  # the ids this process has in memory or with the broker
@@ -204,7 +204,7 @@ class Relay:
         rows = await self._outbox.claim(
             self._token,
             now=at,
-            lease_until=at + timedelta(seconds=lease_seconds),
+            lease_until=at + timedelta(seconds=self._lease_seconds),
             limit=claim_max,
             held_participants=self._fleet.held(HoldScope.PARTICIPANT) | full,
             held_definitions=self._fleet.held(HoldScope.DEFINITION),

@@ -113,7 +113,13 @@ bugs = (
     ),
     Bug(
         "a compensation in a new epoch is answered from the old epoch's stored reply",
-        (("participants/sdk/amends/record.py", "epoch = 0 if command.kind is Kind.ACTION else command.epoch", "epoch = 0"),),
+        (
+            (
+                "participants/sdk/amends/record.py",
+                "epoch = 0 if command.kind is Kind.ACTION else command.epoch",
+                "epoch = 0",
+            ),
+        ),
         ("tests/sdk",),
     ),
     Bug(

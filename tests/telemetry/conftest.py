@@ -44,9 +44,7 @@ class House:
         self.ended = asyncio.Event()
 
     async def coordinator(self) -> App:
-        app = await build(
-            self.settings, broker=self.broker, telemetry=self.telemetry, observers=[self._sees_the_end]
-        )
+        app = await build(self.settings, broker=self.broker, telemetry=self.telemetry, observers=[self._sees_the_end])
         await app.start()
         self.stack.push_async_callback(self.stop, app)
         return app
