@@ -18,9 +18,9 @@ from coordinator.telemetry import attempt_traceparent
 command_lifetime = timedelta(hours=24)
 
 
-def outbox_row(saga: Saga, effect: SendCommand, at: datetime) -> OutboxRow:
-    """The command as it waits to be sent. Raises amends.errors.PayloadError if its data may not travel."""
-    command = Command.model_construct(
+def command_of(saga: Saga, effect: SendCommand, at: datetime) -> Command:
+    """The command that an effect asks for, issued at `at` (aware UTC). Its values are checked when it is encoded."""
+    return Command.model_construct(
         saga_id=saga.id,
         saga=saga.definition,
         step=effect.command.step,
@@ -40,7 +40,11 @@ def outbox_row(saga: Saga, effect: SendCommand, at: datetime) -> OutboxRow:
         expires_at=at + command_lifetime,
         traceparent=attempt_traceparent(saga.trace_id, saga.id, effect.key, at),
     )
-    return OutboxRow.of(saga, effect, body=encode_item(command), created_at=at)
+
+
+def outbox_row(saga: Saga, effect: SendCommand, at: datetime) -> OutboxRow:
+    """The command as it waits to be sent. Raises amends.errors.PayloadError if its data may not travel."""
+    return OutboxRow.of(saga, effect, body=encode_item(command_of(saga, effect, at)), created_at=at)
 
 
 def replied(reply: Reply, at: datetime) -> Replied:

@@ -56,7 +56,7 @@ class Participant:
         self.version = version
         self.concurrency = concurrency
         self.worker = Worker.of_this_process(name, version)
-        self._inbox: Inbox = NoInbox() if inbox is None else inbox
+        self.inbox: Inbox = NoInbox() if inbox is None else inbox
         self._remembers = inbox is not None
         self._logs = LogLines()
         self._handlers: dict[tuple[Kind, str], Handler] = {}
@@ -93,10 +93,13 @@ class Participant:
 
         Raises MessageError for a command to somebody else, InboxUnavailable when nothing can be said now.
         """
+        return await self.inbox.answer(command, self.handler_of(command), self.worker)
+
+    def handler_of(self, command: Command) -> Handler:
+        """What answers this command; one that only fails, where this version has none. Raises MessageError."""
         if command.participant != self.name:
             raise MessageError(f"a command for {command.participant} reached {self.name}")
-        handler = self._handlers.get((command.kind, command.handler))
-        return await self._inbox.answer(command, handler or self._unknown(command), self.worker)
+        return self._handlers.get((command.kind, command.handler)) or self._unknown(command)
 
     async def serve(
         self,
@@ -113,7 +116,7 @@ class Participant:
         for difference in check_actions(self, definitions):
             log.warning("%s", difference, extra={"action": "participant.differs", "participant": self.name})
         try:
-            await self._inbox.check()
+            await self.inbox.check()
         except InboxError:
             raise
         except Exception as error:
