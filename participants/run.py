@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import MetaData, Table
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import IntegrityError, ProgrammingError
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from amends import BrokerError, Command, InboxError, Participant
@@ -78,13 +78,16 @@ def open_database(url: str, *, connections: int = 16) -> AsyncEngine:
 
 
 def main(service: Service, arguments: Sequence[str] | None = None) -> int:
-    """Serve until a signal ends it. Returns the exit status: 0, or 1 when the broker or the inbox can't be used."""
+    """Serve until a signal ends it. Returns the exit status: 0, or 1 when the broker or the database can't be used."""
     options = _options(service.name, arguments)
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)-7s %(name)s  %(message)s")
     try:
         asyncio.run(_serve(service, options))
     except (BrokerError, InboxError) as error:
         print(f"{service.name}: {error}", file=sys.stderr)
+        return 1
+    except (SQLAlchemyError, OSError) as error:  # at the start; later on a database that is away is waited for
+        print(f"{service.name}: the database can't be used: {error}", file=sys.stderr)
         return 1
     return 0
 
