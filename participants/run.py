@@ -25,6 +25,7 @@ from amends import BrokerError, Command, InboxError, Participant
 from amends.database import insert_once, open_engine
 from amends.inbox import SqlInbox
 from amends.rabbitmq import RabbitBroker
+from coordinator.telemetry.export import configure
 from participants.knobs import Knobs
 
 log = logging.getLogger("participants")
@@ -93,6 +94,7 @@ def main(service: Service, arguments: Sequence[str] | None = None) -> int:
 
 
 async def _serve(service: Service, options: argparse.Namespace) -> None:
+    telemetry = configure(f"amends-{service.name}", None)  # spans go where OTEL_EXPORTER_OTLP_ENDPOINT says
     engine = open_database(options.database, connections=options.concurrency)
     try:
         await service.prepare(engine)
@@ -109,6 +111,7 @@ async def _serve(service: Service, options: argparse.Namespace) -> None:
             await broker.close()
     finally:
         await engine.dispose()
+        await asyncio.to_thread(telemetry.shutdown)
 
 
 def _stop_on_signals(participant: Participant) -> None:

@@ -14,7 +14,8 @@ from sqlalchemy import text
 from amends import Address, Answer, Confirm, Kind, Reply
 from amends.message import Heartbeat, decode, encode_item, frame
 from amends.rabbitmq import RabbitBroker
-from participants.run import open_database
+from participants.knobs import Knobs
+from participants.run import _knobs, _options, open_database
 from tests.demo.commands import a_command
 
 root = Path(__file__).parents[2]
@@ -78,3 +79,11 @@ async def test_a_database_that_cannot_be_used_ends_it_with_a_sentence(database: 
     assert process.returncode == 1
     assert errors.decode().startswith("payment: ")
     assert "Traceback" not in errors.decode()
+
+
+def test_trouble_is_asked_for_by_options_or_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMENDS_REFUSE_RATE", "0.2")
+    monkeypatch.setenv("AMENDS_PAYMENT_DATABASE_URL", "postgresql://there/payment")
+    options = _options("payment", ["--fail-rate", "0.1", "--seed", "7", "--allow-dying", "graves"])
+    assert options.database == "postgresql://there/payment"
+    assert _knobs(options) == Knobs(fail_rate=0.1, refuse_rate=0.2, seed=7, dying=Path("graves"))
