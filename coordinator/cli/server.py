@@ -1,4 +1,4 @@
-"""A coordinator as a process: it listens, says where, and ends in bounded time when it is asked to, or when a loop died."""
+"""A coordinator as a process: it listens, says where, and ends in bounded time, when asked to or when a loop died."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from types import FrameType
 
@@ -37,6 +38,12 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._desk = desk
         self._loop = asyncio.get_running_loop()
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self.up.set()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
@@ -78,6 +85,9 @@ async def _serve(settings: Settings, listener: socket.socket, *, banner: bool) -
     except StoreUnavailable as error:
         log.critical("The database can't be reached: %s", error, extra={"action": "server.store_unavailable"})
         return refused_code
+    def announce() -> None:
+        _announce(settings, url_of(settings, listener), banner=banner)
+
     web = create_web(app)
     config = uvicorn.Config(
         web,
@@ -89,9 +99,7 @@ async def _serve(settings: Settings, listener: socket.socket, *, banner: bool) -
         timeout_keep_alive=30,
     )
     server = Server(config, web.state.desk)
-    url = url_of(settings, listener)
-    _announce(settings, url, banner=banner)
-    watching = asyncio.ensure_future(_watch(app, server))
+    watching = asyncio.ensure_future(_watch(app, server, announce))
     try:
         await server.serve(sockets=[listener])
     finally:
@@ -102,10 +110,10 @@ async def _serve(settings: Settings, listener: socket.socket, *, banner: bool) -
     return watching.result()
 
 
-async def _watch(app: App, server: Server) -> int:
-    """Wait for a loop to end by itself, which nothing here survives."""
-    while not server.started:
-        await asyncio.sleep(0.05)
+async def _watch(app: App, server: Server, announce: Callable[[], None]) -> int:
+    """Say where it listens, then wait for a loop to end by itself, which nothing here survives."""
+    await server.up.wait()
+    announce()
     failure = await app.supervisor.failure
     log.critical("%s", failure, extra={"action": "server.loop_ended"})
     server.end()

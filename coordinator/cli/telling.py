@@ -1,4 +1,4 @@
-"""How the commands speak: JSON for machines, lines for people, and errors with an exit code that says whose they are."""
+"""How the commands speak: JSON for machines, lines for people, and errors with an exit code saying whose they are."""
 
 from __future__ import annotations
 

@@ -213,7 +213,7 @@ def _pause_seconds(tried: int, retry_after: str | None) -> float:
     """Before the next try: growing, spread so that many clients don't come back at once, or what was asked for."""
     if retry_after is not None and retry_after.isdigit():
         return min(float(retry_after), pause_cap_seconds)
-    return min(pause_cap_seconds, pause_first_seconds * 2**tried) * random.uniform(0.5, 1.0)
+    return min(pause_cap_seconds, pause_first_seconds * 2.0**tried) * random.uniform(0.5, 1.0)
 
 
 def _path(*parts: object) -> str:
