@@ -206,7 +206,11 @@ async def _listening(app: App, settings: Settings) -> AsyncIterator[str]:
 
     with _bound(settings.host, settings.port) as listener:
         config = uvicorn.Config(
-            create_web(app), lifespan="on", log_level="error", access_log=False, timeout_graceful_shutdown=2
+            create_web(app, begins_and_ends_it=False),
+            lifespan="on",
+            log_level="error",
+            access_log=False,
+            timeout_graceful_shutdown=2,
         )
         server = _Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))

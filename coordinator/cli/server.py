@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import json
 import logging
 import os
 import socket
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from types import FrameType
 
 import sqlalchemy as sa
@@ -21,6 +19,7 @@ from coordinator.app import App, build
 from coordinator.config import Settings
 from coordinator.errors import StoreUnavailable, UnsupportedDatabase
 from coordinator.telemetry import release
+from coordinator.telemetry.logs import configure_logging
 from coordinator.web.app import create_web
 from coordinator.web.desk import Desk
 
@@ -58,7 +57,13 @@ class Server(uvicorn.Server):
 
 def run(settings: Settings, *, insecure: bool, banner: bool) -> int:
     """Run until a signal; the exit code. 0: asked to end. 70: a loop ended by itself."""
-    start_logging(settings)
+    try:
+        configure_logging(settings.log_format, settings.log_level)
+    except ValueError as error:
+        print(f"amends: {error}", file=sys.stderr)
+        return usage_code
+    for chatty in ("uvicorn.error", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     if not insecure and not is_loopback(settings.host):
         log.critical(
             "Nobody is asked who they are yet: listening on %s lets everybody there start and cancel sagas. Listen on "
@@ -85,6 +90,7 @@ async def _serve(settings: Settings, listener: socket.socket, *, banner: bool) -
     except StoreUnavailable as error:
         log.critical("The database can't be reached: %s", error, extra={"action": "server.store_unavailable"})
         return refused_code
+
     def announce() -> None:
         _announce(settings, url_of(settings, listener), banner=banner)
 
@@ -161,43 +167,3 @@ def _announce(settings: Settings, url: str, *, banner: bool) -> None:
 
 def _masked(url: str) -> str:
     return sa.make_url(url).render_as_string(hide_password=True)
-
-
-# --- logs -------------------------------------------------------------------------------------------------------------
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object per line: time, level, message, action, and whatever ids the line came with."""
-
-    kept = ("action", "saga_id", "step", "participant", "url")
-
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        line.update({name: value for name in self.kept if (value := getattr(record, name, None)) is not None})
-        if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=True, default=str)
-
-
-class TextLines(logging.Formatter):
-    """A line for people. What a message quotes can't forge another line, or move the cursor."""
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-8s %(message)s")
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        return "".join(one if one.isprintable() else "?" for one in super().formatMessage(record))
-
-
-def start_logging(settings: Settings) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if settings.log_format == "json" else TextLines())
-    level = logging.getLevelNamesMapping().get(settings.log_level.upper(), logging.INFO)
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("aiormq", "aio_pika", "uvicorn.error", "sqlalchemy", "alembic"):
-        logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
