@@ -136,10 +136,7 @@ async def build(
     A `broker` given is used as it is: the demo shares one in process with its participants, tests lose messages on it.
     So is a `telemetry`, which then outlives the app; without one, it follows from the settings.
     """
-    database_url = _prepared(settings.database_url)
-    if settings.migrate:
-        await migrate(database_url)
-    database = Database.open(database_url, application_name="amends coordinator")
+    database = await _open_database(settings)
     clock = DatabaseClock(database)
     await clock.sync()
     stores = Stores.over(database)
@@ -150,7 +147,7 @@ async def build(
     broker = broker or await open_broker(settings, token)
     if settings.embedded_broker:
         await stores.outbox.orphan()  # the process that held these rows, and its broker, are gone
-    lanes = 1 if database_url.startswith("sqlite") else settings.engine_lanes
+    lanes = 1 if settings.database_url.startswith("sqlite") else settings.engine_lanes
 
     def published_late(row: OutboxRow) -> None:
         engine.tell(row.saga_id, Published(clock.now(), *parse_key(row.key)))
@@ -197,6 +194,13 @@ def _traced(
         return observers, None
     tracing = SagaTracing(telemetry.emit, messaging_system="amends" if settings.embedded_broker else "rabbitmq")
     return (tracing.observe, *observers), tracing.confirmed
+
+
+async def _open_database(settings: Settings) -> Database:
+    database_url = _prepared(settings.database_url)
+    if settings.migrate:
+        await migrate(database_url)
+    return Database.open(database_url, application_name="amends coordinator")
 
 
 async def open_broker(settings: Settings, name: str) -> Broker:
