@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from amends.broker import Address, Broker, Confirm
@@ -57,7 +58,7 @@ class Relay:
         self._held: set[str] = set()  # the ids this process has in memory or with the broker
         self._out: set[str] = set()  # of these, the ids that the broker has been given
         self._confirmed: deque[OutboxRow] = deque()
-        self._unsent: deque[tuple[OutboxRow, datetime, bool, str]] = deque()
+        self._unsent: deque[_Unsent] = deque()
         self._some = asyncio.Event()
         self._alarm = Alarm(now, poll_seconds)  # rings when a row that was given back may be claimed again
 
@@ -175,7 +176,7 @@ class Relay:
     # -- the database ------------------------------------------------------------------------------------------------
 
     def _release(self, row: OutboxRow, available_at: datetime, *, maybe_sent: bool, error: str) -> None:
-        self._unsent.append((row, available_at, maybe_sent, error))
+        self._unsent.append(_Unsent(row, available_at, maybe_sent, error))
         self._some.set()
 
     async def _park(self, rows: Sequence[OutboxRow], reason: str) -> None:
@@ -225,28 +226,37 @@ class Relay:
     async def _settle_once(self) -> None:
         self._some.clear()
         while self._confirmed:
-            rows = [self._confirmed[index] for index in range(min(forget_max, len(self._confirmed)))]
-            await self._outbox.forget([row.id for row in rows])
-            for row in rows:
-                self._confirmed.popleft()
-                self._held.discard(row.id)
+            rows = [self._confirmed.popleft() for _ in range(min(forget_max, len(self._confirmed)))]
+            try:
+                await self._outbox.forget([row.id for row in rows])
+            except BaseException:
+                self._confirmed.extendleft(reversed(rows))
+                raise
+            self._held.difference_update(row.id for row in rows)
             at = self._now()
             for row in rows:
                 if (at - row.created_at).total_seconds() > late_seconds:
                     self._published_late(row)
         while self._unsent:
-            row, available_at, maybe_sent, error = self._unsent[0]
-            same = [item for item in self._unsent if item[1:] == (available_at, maybe_sent, error)]
+            await self._give_back(self._unsent.popleft())
+
+    async def _give_back(self, unsent: _Unsent) -> None:
+        """Release a row, together with all that go back for the same reason."""
+        same = [unsent, *(other for other in self._unsent if other.alike(unsent))]
+        self._unsent = deque(other for other in self._unsent if not other.alike(unsent))
+        try:
             await self._outbox.release(
-                [item[0].id for item in same],
+                [one.row.id for one in same],
                 self._token,
-                available_at=available_at,
-                maybe_sent=maybe_sent,
-                error=error,
+                available_at=unsent.available_at,
+                maybe_sent=unsent.maybe_sent,
+                error=unsent.error,
             )
-            self._unsent = deque(item for item in self._unsent if item[1:] != (available_at, maybe_sent, error))
-            self._held.difference_update(item[0].id for item in same)
-            self._alarm.set(available_at)
+        except BaseException:
+            self._unsent.extend(same)
+            raise
+        self._held.difference_update(one.row.id for one in same)
+        self._alarm.set(unsent.available_at)
 
     async def _hand_back(self) -> None:
         """At the end: forget what was confirmed, and release what never left this process."""
@@ -261,6 +271,19 @@ class Relay:
         except (StoreUnavailable, TimeoutError) as error:
             # Their lease will run out, and another process takes them over.
             log.warning("Not handed back: %s", error, extra={"action": "relay.not_handed_back"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsent:
+    """A row that goes back to the database: from when it may be claimed again, and what is known about it."""
+
+    row: OutboxRow
+    available_at: datetime
+    maybe_sent: bool
+    error: str
+
+    def alike(self, other: _Unsent) -> bool:
+        return (self.available_at, self.maybe_sent, self.error) == (other.available_at, other.maybe_sent, other.error)
 
 
 class _Lane:
