@@ -114,9 +114,7 @@ class PlayParticipant:
             raise AssertionError(f"a reply that can't be read: {heard}")
         return heard
 
-    def _command(
-        self, kind: Kind, handler: str, step: str, saga_id: str | None, attempt: int, **facts: Any
-    ) -> Command:
+    def _command(self, kind: Kind, handler: str, step: str, saga_id: str | None, attempt: int, **facts: Any) -> Command:
         now = datetime.now(UTC)
         timeout_seconds = facts.pop("timeout_seconds", 30.0)
         return Command(
