@@ -25,7 +25,7 @@ from amends.testing.trouble import Cancel, Trouble, What, ever
 from coordinator.errors import InvalidDefinition
 from coordinator.saga.decision import Incident, SendCommand
 from coordinator.saga.definition import SagaDefinition
-from coordinator.saga.event import CancelRequested, Event, Failure, Replied, Started, Unsendable, Woke
+from coordinator.saga.event import CancelRequested, Event, Failure, Started, Unsendable, Woke
 from coordinator.saga.explain import waiting_on
 from coordinator.saga.registration import read_definition
 from coordinator.saga.state import Saga, StepStatus, wake_at
@@ -72,7 +72,7 @@ class Play:
         # Each play counts its trouble down by itself, so that a test may keep one and use it again.
         self._troubles = [replace(one) for one in trouble if isinstance(one, Trouble)]
         self._cancels = [one for one in trouble if isinstance(one, Cancel)]
-        self._cancelled: list[Cancel] = []
+        self._refused: list[str] = []
         _check_places(definition, self._troubles, self._cancels)
         self._began = self._at = at or datetime.now(UTC)
         trace_id = secrets.token_hex(16)
@@ -148,6 +148,7 @@ class Play:
             self._tell(f"  {note}", timed=False)
         if decision.refused:
             self._tell(f"  refused: {decision.refused}", timed=False)
+            self._refused.append(decision.refused)
         for effect in decision.effects:
             if isinstance(effect, Incident):
                 self._incidents.append(f"{effect.kind}: {effect.message}")
@@ -182,7 +183,6 @@ class Play:
         await self._happen(event, _sentence(reply))
 
     async def _cancel(self, one: Cancel) -> None:
-        self._cancelled.append(one)
         await self._happen(CancelRequested(self._at, "test", one.reason), f"somebody cancels: {one.reason}")
 
     # -- the participants --------------------------------------------------------------------------------------------
@@ -272,7 +272,7 @@ class Play:
             effects_left=tuple(left),
             waiting_on=f"{wait.kind}: {wait.step} ({wait.message})" if wait else None,
             seconds=(self._at - self._began).total_seconds(),
-            unmet=(*unmet, *("cancel" for _ in self._cancels)),
+            unmet=(*unmet, *("cancel" for _ in self._cancels), *(f"cancel ({why})" for why in self._refused)),
             timeline="\n".join(self._lines),
         )
 
