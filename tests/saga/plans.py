@@ -15,7 +15,7 @@ letters = "abcdef"
 
 @st.composite
 def definitions(draw: st.DrawFn) -> SagaDefinition:
-    """A definition with steps of every kind. What comes before a pivot, and what after it, is drawn so as to be legal."""
+    """A definition with steps of every kind. What stands beside a pivot is drawn so as to be legal."""
     count = draw(st.integers(1, steps_max))
     pivot = draw(st.none() | st.integers(0, count - 1))
     steps = [draw(_step(place, pivot)) for place in range(count)]

@@ -18,13 +18,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from coordinator.saga import event as happens
+from coordinator.saga.clocks import current_key
 from coordinator.saga.decision import Decision, SendCommand, VoidUnsent
 from coordinator.saga.definition import Unset
 from coordinator.saga.draft import can_undo
 from coordinator.saga.event import Answer, CommandId, Effect, Failure, Hold, Kind, Replied, Settlement, Undone
 from coordinator.saga.explain import progress, waiting_on
 from coordinator.saga.record import dump_event, dump_saga, dump_step, load_event, load_saga, load_step
-from coordinator.saga.state import FINAL, Direction, Saga, SagaStatus, StepRun, StepStatus, wake_at
+from coordinator.saga.state import FINAL, ClockKind, Direction, Saga, SagaStatus, StepRun, StepStatus, wake_at
 from coordinator.saga.transition import decide, replay
 from tests.saga.plans import definitions, inputs, letters
 
@@ -69,7 +70,7 @@ class AnyLife(RuleBasedStateMachine):
     def awaiting(self) -> list[StepRun]:
         return [run for run in self.saga.steps.values() if run.clock and (run.status in busy or run.inquiry)]
 
-    @precondition(lambda self: self.awaiting())
+    @precondition(lambda self: bool(self.awaiting()))
     @rule(data=st.data())
     def an_awaited_answer_comes(self, data: st.DataObject) -> None:
         run = data.draw(st.sampled_from(self.awaiting()))
@@ -102,7 +103,7 @@ class AnyLife(RuleBasedStateMachine):
         self.at += timedelta(seconds=seconds)
         self.happen(happens.Woke(self.at))
 
-    @precondition(lambda self: wake_at(self.saga))
+    @precondition(lambda self: wake_at(self.saga) is not None)
     @rule(data=st.data())
     def a_clock_runs_out(self, data: st.DataObject) -> None:
         due = wake_at(self.saga)
@@ -123,7 +124,7 @@ class AnyLife(RuleBasedStateMachine):
         until = st.none() | st.integers(0, 50).map(lambda seconds: self.at - timedelta(seconds=seconds))
         return st.builds(Hold, since, until, st.sampled_from([None, "p", "q"]))
 
-    @precondition(lambda self: self.unheard and self.saga.direction is Direction.BACKWARD)
+    @precondition(lambda self: bool(self.unheard) and self.saga.direction is Direction.BACKWARD)
     @rule(data=st.data())
     def unsent_commands_are_taken_back(self, data: st.DataObject) -> None:
         taken = data.draw(st.sets(st.sampled_from(sorted(self.unheard, key=str)), min_size=1))
@@ -134,7 +135,7 @@ class AnyLife(RuleBasedStateMachine):
 
     # -- improbable events -------------------------------------------------------------------------------------------
 
-    @precondition(lambda self: self.told)
+    @precondition(lambda self: bool(self.told))
     @rule(data=st.data())
     def an_answer_comes_again(self, data: st.DataObject) -> None:
         self.tell(replace(data.draw(st.sampled_from(self.told)), at=self.at))
@@ -186,26 +187,25 @@ class AnyLife(RuleBasedStateMachine):
     def a_person_decides(self, step: str, verb: int, data: Any, done: Settlement) -> None:
         blocked = [run.name for run in self.saga.steps.values() if run.status is StepStatus.BLOCKED]
         step = blocked[0] if blocked and step in letters[:4] else step
-        self.happen(
-            [
-                happens.RetryRequested(self.at, step, "ann", "why not", data),
-                happens.SettleRequested(self.at, step, done, "ann", "saw it", {"by": "hand"}),
-                happens.WaiveRequested(self.at, step, "ann", "so what"),
-                happens.SkipRequested(self.at, step, "ann", "not now"),
-            ][verb]
-        )
+        verbs: list[happens.Verb] = [
+            happens.RetryRequested(self.at, step, "ann", "why not", data),
+            happens.SettleRequested(self.at, step, done, "ann", "saw it", {"by": "hand"}),
+            happens.WaiveRequested(self.at, step, "ann", "so what"),
+            happens.SkipRequested(self.at, step, "ann", "not now"),
+        ]
+        self.happen(verbs[verb])
 
     @rule(which=st.sampled_from("CPRRX"), often=st.integers(0, 2))
     def a_person_asks(self, which: str, often: int) -> None:
         if often and which in "CX":
             return
-        requests = {
-            "C": happens.CancelRequested,
-            "P": happens.PauseRequested,
-            "R": happens.ResumeRequested,
-            "X": happens.CloseRequested,
+        requests: dict[str, happens.Verb] = {
+            "C": happens.CancelRequested(self.at, "ann", "because"),
+            "P": happens.PauseRequested(self.at, "ann", "because"),
+            "R": happens.ResumeRequested(self.at, "ann", "because"),
+            "X": happens.CloseRequested(self.at, "ann", "because"),
         }
-        self.happen(requests[which](self.at, "ann", "because"))
+        self.happen(requests[which])
 
     # -- what follows ------------------------------------------------------------------------------------------------
 
@@ -225,9 +225,8 @@ class AnyLife(RuleBasedStateMachine):
         elif reply.inquire:
             if run.inquiry and reply.answer in (Answer.NOT_EXECUTED, Answer.FENCED, Answer.REFUSED):
                 self.doubts.pop(name, None)
-        elif awaited and not before.final and reply.answer in (Answer.REFUSED, Answer.FENCED, Answer.FAILED):
-            if reply.answer is not Answer.FAILED or reply.effect is Effect.NONE:
-                self.doubts.get(name, set()).discard(reply.attempt)
+        elif awaited and not before.final and is_clean(reply):
+            self.doubts.get(name, set()).discard(reply.attempt)
 
     def happen(self, event: happens.Event) -> Decision:
         before = self.saga
@@ -283,6 +282,12 @@ class AnyLife(RuleBasedStateMachine):
         assert self.saga.final or blocked, f"it got stuck: {self.saga}"
 
 
+def is_clean(reply: Replied) -> bool:
+    """Whether it says that nothing happened."""
+    failed = reply.answer is Answer.FAILED and reply.effect is Effect.NONE
+    return failed or reply.answer in (Answer.REFUSED, Answer.FENCED)
+
+
 def check_decision(life: AnyLife, before: Saga, decision: Decision) -> None:
     """What holds of every single decision."""
     after = decision.saga
@@ -290,7 +295,8 @@ def check_decision(life: AnyLife, before: Saga, decision: Decision) -> None:
     if before.final:
         assert after.status is before.status, "final is absorbing"
     if decision.refused or not decision.recorded:
-        assert after == before and not decision.effects, "what is refused or not recorded changes nothing"
+        assert after == before, "what is refused or not recorded changes nothing"
+        assert not decision.effects
     else:
         assert after.revision == before.revision + 1
     if after.paused:
@@ -301,9 +307,8 @@ def check_decision(life: AnyLife, before: Saga, decision: Decision) -> None:
     pivot = life.definition.pivot
     if pivot and before.direction is Direction.FORWARD and after.direction is Direction.BACKWARD:
         run = after.step(pivot.name)
-        assert not run.happened and not run.unclean and run.status is not StepStatus.DISPATCHED, (
-            "the pivot was in doubt"
-        )
+        in_doubt = run.happened or run.unclean or run.status is StepStatus.DISPATCHED
+        assert not in_doubt, "the pivot was in doubt"
         assert any(isinstance(effect, VoidUnsent) for effect in decision.effects)
     for send in sends:
         check_send(life, before, after, send)
@@ -346,6 +351,8 @@ def check_standing(life: AnyLife) -> None:
     for run in saga.steps.values():
         if saga.status is not SagaStatus.CLOSED:
             assert run.clock or run.status not in busy, f"{run.name} is {run.status} and nothing wakes it"
+        if run.clock and run.clock.kind is not ClockKind.BACKOFF and not (run.inquiry and not run.inquiry.tries):
+            assert current_key(run) in life.sent, "it waits for what was sent"
         assert (run.blocked is None) == (run.status is not StepStatus.BLOCKED)
         assert not saga.final or run.zombie or not run.clock, f"{run.name} moves in a final saga"
     blocked = any(run.status is StepStatus.BLOCKED for run in saga.steps.values())
@@ -372,7 +379,8 @@ def wrong_end(life: AnyLife) -> Iterator[str]:
             if mutates and step.name in life.succeeded:
                 yield f"compensated, and {step.name} succeeded and is {run.status}"
             if mutates and life.doubts.get(step.name):
-                yield f"compensated, and attempts {life.doubts[step.name]} of {step.name} are in doubt; it is {run.status}"
+                doubts = life.doubts[step.name]
+                yield f"compensated, and attempts {doubts} of {step.name} are in doubt; it is {run.status}"
 
 
 deep = bool(os.environ.get("AMENDS_DEEP"))
