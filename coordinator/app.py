@@ -140,20 +140,44 @@ async def build(
     clock = DatabaseClock(database)
     await clock.sync()
     stores = Stores.over(database)
-    definitions = Definitions(stores.definitions, clock.now)
     fleet = Fleet(stores.fleet, clock.now)
     await fleet.refresh()
     token = worker_name()
     broker = broker or await open_broker(settings, token)
     if settings.embedded_broker:
         await stores.outbox.orphan()  # the process that held these rows, and its broker, are gone
-    lanes = 1 if settings.database_url.startswith("sqlite") else settings.engine_lanes
+    own_telemetry = None if telemetry else configure("amends-coordinator", settings.otlp_endpoint)
+    observers, confirmed = _traced(telemetry or own_telemetry, settings, observers)
+    definitions = Definitions(stores.definitions, clock.now)
+    relay, engine, timers = _movers(
+        settings, stores, definitions, fleet, broker, clock, token, observers=observers, confirmed=confirmed
+    )
+    dead_letters = DeadLetters(stores.dead_letters, stores.sagas, broker, engine, clock.now)
+    replies = Replies(broker, engine, stores.fleet, dead_letters, clock.now)
+    app = App(
+        settings, database, clock, broker, stores, definitions, fleet, engine, relay, timers, dead_letters, replies
+    )
+    app.telemetry = own_telemetry
+    return app
+
+
+def _movers(
+    settings: Settings,
+    stores: Stores,
+    definitions: Definitions,
+    fleet: Fleet,
+    broker: Broker,
+    clock: DatabaseClock,
+    token: str,
+    *,
+    observers: Sequence[Observer],
+    confirmed: Confirmed | None,
+) -> tuple[Relay, Engine, Timers]:
+    """The three that move sagas: the engine tells the relay what to send, and the timers when to wake it."""
 
     def published_late(row: OutboxRow) -> None:
         engine.tell(row.saga_id, Published(clock.now(), *parse_key(row.key)))
 
-    own_telemetry = None if telemetry else configure("amends-coordinator", settings.otlp_endpoint)
-    observers, confirmed = _traced(telemetry or own_telemetry, settings, observers)
     relay = Relay(
         stores.outbox,
         broker,
@@ -173,17 +197,11 @@ async def build(
         outgoing=relay,
         wake=lambda due: timers.hint(due),
         observers=observers,
-        lanes=lanes,
+        lanes=1 if settings.database_url.startswith("sqlite") else settings.engine_lanes,
         lease_seconds=settings.lease_seconds,
     )
     timers = Timers(stores.sagas, engine, clock.now)
-    dead_letters = DeadLetters(stores.dead_letters, stores.sagas, broker, engine, clock.now)
-    replies = Replies(broker, engine, stores.fleet, dead_letters, clock.now)
-    app = App(
-        settings, database, clock, broker, stores, definitions, fleet, engine, relay, timers, dead_letters, replies
-    )
-    app.telemetry = own_telemetry
-    return app
+    return relay, engine, timers
 
 
 def _traced(
