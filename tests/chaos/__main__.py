@@ -30,6 +30,7 @@ def _weather() -> Weather:
     add = parser.add_argument
     add("--orders", type=int, default=2000, help="orders to start (2000)")
     add("--seconds", type=float, default=150.0, help="bound from the first order to the last saga's end (150)")
+    add("--open", type=int, default=100, metavar="ORDERS", help="orders under way at a time (100)")
     add("--seed", type=int, help="the same seed: the same orders, and the same victims in the same turn (else: any)")
     add("--kill", action=argparse.BooleanOptionalAction, default=True, help="kill processes, restart RabbitMQ once")
     add("--kill-every", type=float, default=3.0, metavar="SECONDS", help="pause between kills (3)")
@@ -39,6 +40,7 @@ def _weather() -> Weather:
         orders=options.orders,
         seconds=options.seconds,
         seed=options.seed if options.seed is not None else time.time_ns() % 1_000_000,
+        open_max=options.open,
         kill=options.kill,
         kill_every_seconds=options.kill_every,
         logs=options.logs,

@@ -43,10 +43,13 @@ Found = Iterator[tuple[str | None, str]]
 
 
 def check(evidence: Evidence, story: Story) -> list[Violation]:
-    """All violations, at most `told_max` of a rule."""
+    """All violations, at most `told_max` of a rule. A saga that still moves breaks one rule: what its services and the
+    coordinator say of it was not read at one moment."""
+    moving = {saga_id for saga_id, saga in evidence.sagas.items() if saga["status"] in ("running", "compensating")}
     violations: list[Violation] = []
     for rule, look in rules.items():
-        broken = [Violation(rule, saga_id, what) for saga_id, what in look(evidence, story)]
+        excused = moving if rule != "every saga is final" else set()
+        broken = [Violation(rule, saga_id, what) for saga_id, what in look(evidence, story) if saga_id not in excused]
         violations += broken[:told_max]
     return violations
 

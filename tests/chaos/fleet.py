@@ -158,8 +158,11 @@ async def _ready(client: httpx2.AsyncClient, url: str) -> None:
         await asyncio.sleep(0.05)
 
 
+_there = "SELECT to_regclass($1) IS NOT NULL"
+
+
 async def _stocked(url: str, tables: Sequence[str]) -> None:
     """Wait for a service's tables, with what they hold at first: both are there after one commit."""
     async with connected(url) as connection:
-        while not all([await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", table) for table in tables]):
+        while not all([await connection.fetchval(_there, table) for table in tables]):  # noqa: ASYNC110
             await asyncio.sleep(0.1)

@@ -64,24 +64,38 @@ class Load:
     started: dict[str, str | None] = field(default_factory=dict)  # by key: the saga's id, or no answer yet
     answers: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)  # answers nobody should ever get
+    ended: int = 0  # sagas that are final, as far as anybody has looked
+    looked: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def acknowledged(self) -> int:
         return sum(answer is not None for answer in self.started.values())
 
+    def see(self, ended: int) -> None:
+        """Somebody has looked how many sagas are final: those who wait for that may go on."""
+        self.ended = ended
+        self.looked.set()
+        self.looked = asyncio.Event()
 
-async def start_all(load: Load, wanted: Sequence[Order], urls: Sequence[str]) -> None:
-    """Start every order; returns when each was answered."""
+
+async def start_all(load: Load, wanted: Sequence[Order], urls: Sequence[str], open_max: int) -> None:
+    """Start every order, never more than `open_max` ahead of the sagas that ended; returns when each was answered."""
     waiting = iter(enumerate(wanted))
     async with httpx2.AsyncClient(timeout=answer_seconds_max) as client, asyncio.TaskGroup() as group:
         for _ in range(clients):
-            group.create_task(_client(load, client, waiting, urls))
+            group.create_task(_client(load, client, waiting, urls, open_max))
 
 
 async def _client(
-    load: Load, client: httpx2.AsyncClient, waiting: Iterator[tuple[int, Order]], urls: Sequence[str]
+    load: Load,
+    client: httpx2.AsyncClient,
+    waiting: Iterator[tuple[int, Order]],
+    urls: Sequence[str],
+    open_max: int,
 ) -> None:
     for number, order in waiting:
+        while len(load.started) - load.ended >= open_max:
+            await load.looked.wait()
         load.started[order.key] = None
         tries, pause_seconds = 0, pause_seconds_first
         while not await _ask(load, client, order, urls[(number + tries) % len(urls)]):

@@ -21,7 +21,7 @@ from tests.chaos.fleet import Fleet, Member, definition
 from tests.chaos.load import Load, Order, orders, start_all
 
 queues_quiet_seconds = 20.0  # the management API tells the depths of some seconds ago
-look_seconds = 0.5
+look_seconds = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class Weather:
     orders: int
     seconds: float = 150.0  # from the first order to the last saga's end
     seed: int = 1
+    open_max: int = 100  # orders under way at a time: this is not a test of how long queues may get
     kill: bool = True
     kill_every_seconds: float = 3.0
     kills_max: int | None = None
@@ -108,7 +109,7 @@ async def _storm(
     """Start the orders while things are killed, and wait until all sagas have ended or the time is over."""
     began = time.monotonic()
     killing = asyncio.ensure_future(_kill(fleet, ground, weather, load, summary))
-    starting = asyncio.ensure_future(start_all(load, wanted, fleet.urls))
+    starting = asyncio.ensure_future(start_all(load, wanted, fleet.urls, weather.open_max))
     starting.add_done_callback(lambda _: killing.cancel() if weather.kills_max is None else None)
     try:
         with suppress(TimeoutError):
@@ -116,6 +117,7 @@ async def _storm(
                 while True:
                     statuses = await _statuses(fleet)
                     ended = statuses["completed"] + statuses["compensated"]
+                    load.see(ended)
                     kills = sum(member.kills for member in fleet.members)
                     tell(f"{load.acknowledged} of {len(wanted)} started, {ended} ended, {kills} kills")
                     for member in fleet.members:
