@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -85,7 +84,7 @@ def test_every_make_target_that_is_named_exists() -> None:
 
 
 def test_every_verb_of_the_command_that_is_named_exists() -> None:
-    if importlib.util.find_spec("coordinator.cli") is None:
+    if not (root / "coordinator" / "cli.py").exists():
         pytest.skip("there is no command yet")
     named = {verb for path in readmes() for verb in re.findall(r"(?:^|[`/ ])amends ([a-z][a-z-]+)", _code(path))}
     missing = [verb for verb in sorted(named) if _amends(verb, "--help") != 0]
@@ -93,7 +92,7 @@ def test_every_verb_of_the_command_that_is_named_exists() -> None:
 
 
 def test_every_address_that_is_called_exists() -> None:
-    if importlib.util.find_spec("coordinator.web.api") is None:
+    if not (root / "coordinator" / "web" / "api").exists():
         pytest.skip("there is no API yet")
     sources = "\n".join(path.read_text("utf-8") for path in (root / "coordinator" / "web" / "api").glob("*.py"))
     known = set(re.findall(r"\"(/v1/[a-z-]+)", sources))
