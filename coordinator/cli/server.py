@@ -100,6 +100,7 @@ async def _serve(settings: Settings, listener: socket.socket, *, banner: bool) -
         log_config=None,
         access_log=False,
         server_header=False,
+        ws="none",
         lifespan="on",
         timeout_graceful_shutdown=graceful_seconds,
         timeout_keep_alive=30,
