@@ -51,7 +51,10 @@ async def test_another_request_with_the_key_is_refused(site: Site) -> None:
 
 async def test_how_the_same_is_written_does_not_matter(site: Site) -> None:
     await site.define(chain)
-    bodies = ('{"definition":"chain","input":{"a":1,"b":2}}', '{ "input": {"b":2, "a":1}, "definition": "ch\\u0061in" }')
+    bodies = (
+        '{"definition":"chain","input":{"a":1,"b":2}}',
+        '{ "input": {"b":2, "a":1}, "definition": "ch\\u0061in" }',
+    )
     ids = set()
     for key in ("k-1", '"k-1"'):
         for body in bodies:

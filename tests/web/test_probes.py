@@ -74,7 +74,9 @@ async def test_sagas_attempts_and_the_outbox_are_counted(site: Site) -> None:
     refusal = Failure(type="Declined")
     await site.puppets(
         chain,
-        lambda command: answer(command, Answer.REFUSED, error=refusal) if command.handler == "charge" else answer(command),
+        lambda command: (
+            answer(command, Answer.REFUSED, error=refusal) if command.handler == "charge" else answer(command)
+        ),
     )
     await site.end(await site.begin())
     await site.http.post("/v1/pauses", json={"scope": "all", "reason": "r"})

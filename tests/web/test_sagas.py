@@ -209,7 +209,11 @@ async def test_a_saga_says_that_its_command_has_not_left_and_why(site: Site) -> 
 async def test_a_saga_says_that_it_is_paused_by_whichever_pause(site: Site) -> None:
     await site.define(chain)
     saga_id = await site.begin()
-    for pause in ({"scope": "all"}, {"scope": "definition", "name": "chain"}, {"scope": "participant", "name": "inventory"}):
+    for pause in (
+        {"scope": "all"},
+        {"scope": "definition", "name": "chain"},
+        {"scope": "participant", "name": "inventory"},
+    ):
         made = (await site.http.post("/v1/pauses", json={**pause, "reason": "a change"})).json()
         assert (await site.saga(saga_id))["waiting_on"]["kind"] == "paused"
         assert [one["id"] for one in (await site.http.get("/v1/sagas?waiting_on=paused")).json()["items"]] == [saga_id]
@@ -250,7 +254,14 @@ async def test_each_filter_finds_its_own(site: Site) -> None:
         assert response.status_code == 200, response.text
         return [item["id"] for item in response.json()["items"]]
 
-    for query in ("definition=chain", "status=completed", "tag=a", "business_key=k-1", "step=charge", "step=charge&step_status=succeeded"):
+    for query in (
+        "definition=chain",
+        "status=completed",
+        "tag=a",
+        "business_key=k-1",
+        "step=charge",
+        "step=charge&step_status=succeeded",
+    ):
         assert await found(query) == [done], query
     for query in ("definition=other", "status=running", "tag=b", "participant=inventory", "waiting_on=paused"):
         assert await found(query) == [held], query
