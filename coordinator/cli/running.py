@@ -48,15 +48,20 @@ def demo() -> None:
 @database.command()
 def upgrade() -> None:
     """Bring the database's schema up to date. Several at once wait for each other."""
+    from sqlalchemy.exc import DBAPIError
+
+    from coordinator.app import prepared
     from coordinator.config import Settings
     from coordinator.errors import StoreUnavailable, UnsupportedDatabase
     from coordinator.store.migration import migrate
 
     settings = Settings()
     try:
-        asyncio.run(migrate(settings.database_url))
+        asyncio.run(migrate(prepared(settings.database_url)))
     except UnsupportedDatabase as error:
         fail(str(error), usage_code)
+    except DBAPIError as error:
+        fail(f"the database can't be opened: {error.orig}", usage_code)
     except StoreUnavailable as error:
         fail(f"the database can't be reached: {error}", refused_code)
     print("the schema is up to date")

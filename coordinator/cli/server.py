@@ -77,15 +77,18 @@ def run(settings: Settings, *, insecure: bool, banner: bool) -> int:
     except OSError as error:
         log.critical("Can't listen on %s port %s: %s", settings.host, settings.port, error.strerror or error)
         return refused_code
-    with listener, asyncio.Runner(loop_factory=uvicorn.Config("").get_loop_factory()) as runner:
+    with listener, asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
         return runner.run(_serve(settings, listener, banner=banner))
 
 
 async def _serve(settings: Settings, listener: socket.socket, *, banner: bool) -> int:
     try:
         app = await build(settings)
-    except (UnsupportedDatabase, BrokerError) as error:
+    except (UnsupportedDatabase, BrokerError, OSError) as error:
         log.critical("%s", error, extra={"action": "server.misconfigured"})
+        return usage_code
+    except sa.exc.DBAPIError as error:
+        log.critical("The database can't be opened: %s", error.orig, extra={"action": "server.misconfigured"})
         return usage_code
     except StoreUnavailable as error:
         log.critical("The database can't be reached: %s", error, extra={"action": "server.store_unavailable"})
@@ -100,6 +103,7 @@ async def _serve(settings: Settings, listener: socket.socket, *, banner: bool) -
         log_config=None,
         access_log=False,
         server_header=False,
+        ws="none",
         lifespan="on",
         timeout_graceful_shutdown=graceful_seconds,
         timeout_keep_alive=30,
