@@ -21,6 +21,7 @@ from coordinator.saga.state import Saga, StepStatus
 from coordinator.store.dead_letters import DeadLetterStore
 from coordinator.store.sagas import SagaStore
 from coordinator.store.values import DeadLetter, DeadLetterStatus
+from coordinator.supervisor import uncut
 from coordinator.wire import replied
 
 log = logging.getLogger(__name__)
@@ -128,7 +129,7 @@ class DeadLetters:
     async def _keep(self, letters: Sequence[DeadLetter]) -> None:
         while letters:
             try:
-                await self._store.keep(letters)
+                await uncut(self._store.keep(letters))
                 return
             except StoreUnavailable as error:
                 log.warning("Dead letters wait: %s", error, extra={"action": "dead_letters.store_unavailable"})

@@ -29,6 +29,7 @@ from coordinator.saga.transition import decide
 from coordinator.schema import violation
 from coordinator.store.sagas import SagaStore
 from coordinator.store.values import Change, Created, Creation, HistoryEntry, NewSaga, OutboxRow, Unreadable
+from coordinator.supervisor import uncut
 from coordinator.wire import new_id, outbox_row, parse_key
 
 log = logging.getLogger(__name__)
@@ -160,11 +161,9 @@ class Engine:
     async def _run(self, lane: Lane[Any], work: Callable[[list[Any]], Any]) -> None:
         while True:
             batch = await lane.take(batch_max)
-            task = asyncio.ensure_future(work(batch))
             try:
-                await asyncio.shield(task)
+                await uncut(work(batch))
             except asyncio.CancelledError:
-                await asyncio.wait([task], timeout=3.0)
                 for job in batch:
                     if not job.done.done():
                         job.done.cancel()

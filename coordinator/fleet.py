@@ -11,6 +11,7 @@ from coordinator.errors import StoreUnavailable
 from coordinator.saga.event import Hold
 from coordinator.store.fleet import FleetStore
 from coordinator.store.values import FleetHold, HoldScope, Worker
+from coordinator.supervisor import uncut
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,8 @@ class Fleet:
     async def refresh(self) -> None:
         """Read both anew. Raises StoreUnavailable."""
         at = self._now()
-        self._workers = await self._store.live(at)
-        self._holds = await self._store.holds(ended_since=at - holds_kept)
+        self._workers = await uncut(self._store.live(at))
+        self._holds = await uncut(self._store.holds(ended_since=at - holds_kept))
 
     async def run(self) -> None:
         """Refresh until cancelled. While the database is away the last view stands."""

@@ -20,6 +20,7 @@ from coordinator.errors import StoreUnavailable
 from coordinator.fleet import Fleet
 from coordinator.store.outbox import OutboxStore
 from coordinator.store.values import HoldScope, OutboxRow
+from coordinator.supervisor import uncut
 
 log = logging.getLogger(__name__)
 
@@ -184,7 +185,7 @@ class Relay:
     async def _park(self, rows: Sequence[OutboxRow], reason: str) -> None:
         for row in rows:
             log.error("Parked %s: %s", row.id, reason, extra={"action": "relay.parked", "saga_id": row.saga_id})
-        await self._outbox.park({row.id: reason for row in rows}, self._token)
+        await uncut(self._outbox.park({row.id: reason for row in rows}, self._token))
         self._held.difference_update(row.id for row in rows)
 
     async def _poll(self) -> None:
@@ -204,7 +205,7 @@ class Relay:
             return False
         full = {lane.participant for lane in self._lanes.values() if lane.full}
         at = self._now()
-        rows = await self._outbox.claim(
+        claim = self._outbox.claim(
             self._token,
             now=at,
             lease_until=at + timedelta(seconds=self._lease_seconds),
@@ -212,6 +213,7 @@ class Relay:
             held_participants=self._fleet.held(HoldScope.PARTICIPANT) | full,
             held_definitions=self._fleet.held(HoldScope.DEFINITION),
         )
+        rows = await uncut(claim)
         self.offer(rows)
         return len(rows) == claim_max
 
@@ -230,7 +232,7 @@ class Relay:
         while self._confirmed:
             rows = [self._confirmed.popleft() for _ in range(min(forget_max, len(self._confirmed)))]
             try:
-                await self._outbox.forget([row.id for row in rows])
+                await uncut(self._outbox.forget([row.id for row in rows]))
             except BaseException:
                 self._confirmed.extendleft(reversed(rows))
                 raise
@@ -247,12 +249,14 @@ class Relay:
         same = [unsent, *(other for other in self._unsent if other.alike(unsent))]
         self._unsent = deque(other for other in self._unsent if not other.alike(unsent))
         try:
-            await self._outbox.release(
-                [one.row.id for one in same],
-                self._token,
-                available_at=unsent.available_at,
-                maybe_sent=unsent.maybe_sent,
-                error=unsent.error,
+            await uncut(
+                self._outbox.release(
+                    [one.row.id for one in same],
+                    self._token,
+                    available_at=unsent.available_at,
+                    maybe_sent=unsent.maybe_sent,
+                    error=unsent.error,
+                )
             )
         except BaseException:
             self._unsent.extend(same)

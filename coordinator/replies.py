@@ -18,6 +18,7 @@ from coordinator.engine import Engine
 from coordinator.errors import Quarantined, StoreUnavailable, UnknownSaga
 from coordinator.store.fleet import FleetStore
 from coordinator.store.values import Beat
+from coordinator.supervisor import uncut
 from coordinator.wire import replied
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class Replies:
     async def _settle(self, items: Sequence[tuple[Delivery, object]]) -> None:
         heartbeats = [item for _, item in items if isinstance(item, Heartbeat)]
         if heartbeats:
-            await self._fleet.beat([_beat(heartbeat) for heartbeat in heartbeats], now=self._now())
+            await uncut(self._fleet.beat([_beat(heartbeat) for heartbeat in heartbeats], now=self._now()))
         await asyncio.gather(*(self._settle_one(delivery, item) for delivery, item in items))
 
     async def _settle_one(self, delivery: Delivery, item: object) -> None:

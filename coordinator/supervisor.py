@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
+from typing import Any, TypeVar
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Loop = Callable[[], Awaitable[None]]
 
 
@@ -68,3 +70,17 @@ async def _end(task: asyncio.Task[None], grace_seconds: float) -> None:
         log.error(
             "The loop %s did not end in %s s", task.get_name(), grace_seconds, extra={"action": "supervisor.slow_stop"}
         )
+
+
+async def uncut(work: Coroutine[Any, Any, T], *, grace_seconds: float = 3.0) -> T:
+    """Await what must not be cut in two: a transaction. A cancellation waits for its end, for the grace at most.
+
+    Drivers do survive a cancellation in the middle, but at the price of the connection, and not every one at once.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait([task], timeout=grace_seconds)
+        raise

@@ -15,6 +15,7 @@ from coordinator.alarm import Alarm
 from coordinator.engine import Engine, Wake
 from coordinator.errors import CoordinatorError, StoreUnavailable
 from coordinator.store.sagas import SagaStore
+from coordinator.supervisor import uncut
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Timers:
     async def step(self) -> int:
         """Wake what is due now; returns how many sagas that were. Raises StoreUnavailable."""
         at = self._now()
-        due = await self._store.due(at, due_max, lease_seconds=claim_seconds)
+        due = await uncut(self._store.due(at, due_max, lease_seconds=claim_seconds))
         results = await asyncio.gather(
             *(self._engine.handle(saga_id, Wake()) for saga_id in due), return_exceptions=True
         )

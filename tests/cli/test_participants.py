@@ -8,7 +8,7 @@ from pathlib import Path
 from amends.client import Client
 from tests.cli.test_cli import amends, start
 
-greeter = '''
+greeter = """
 from amends import Participant
 
 greeter = Participant("greeter", inbox=None)
@@ -17,7 +17,7 @@ greeter = Participant("greeter", inbox=None)
 @greeter.action("greet")
 async def greet(data: dict) -> dict:
     return {"said": f"Hello, {data['input']}"}
-'''
+"""
 document = {
     "name": "greeting",
     "steps": [{"name": "greet", "participant": "greeter", "action": "greet", "kind": "readonly"}],
