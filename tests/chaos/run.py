@@ -42,6 +42,7 @@ class Weather:
     seconds: float = 150.0  # from the first order to the last saga's end
     seed: int = 1
     open_max: int = 100  # orders under way at a time: this is not a test of how long queues may get
+    workers_each: int = 2
     kill: bool = True
     kill_every_seconds: float = 3.0
     kills_max: int | None = None
@@ -70,7 +71,13 @@ class Summary:
 async def run(ground: Ground, weather: Weather, *, tell: Callable[[str], None]) -> Summary:
     """One run. Raises nothing for what the product does wrong: that is in the summary."""
     prefix = f"chaos_{time.time_ns():x}"
-    fleet = Fleet(ground.postgres_url, ground.rabbitmq_url, prefix=prefix, logs=weather.logs)
+    fleet = Fleet(
+        ground.postgres_url,
+        ground.rabbitmq_url,
+        prefix=prefix,
+        workers_each=weather.workers_each,
+        logs=weather.logs,
+    )
     summary = Summary(weather.orders, weather.seed)
     try:
         tell("starting the fleet")
@@ -121,7 +128,7 @@ async def _storm(
                     kills = sum(member.kills for member in fleet.members)
                     tell(f"{load.acknowledged} of {len(wanted)} started, {ended} ended, {kills} kills")
                     for member in fleet.members:
-                        await asyncio.to_thread(member.note_death)
+                        await asyncio.to_thread(member.look)
                     if starting.done() and not summary.seconds_to_start:
                         starting.result()
                         summary.seconds_to_start = time.monotonic() - began
@@ -149,7 +156,7 @@ async def _kill(fleet: Fleet, ground: Ground, weather: Weather, load: Load, summ
             summary.broker_restarts += 1
             await asyncio.to_thread(ground.restart_broker)
             continue
-        kind = chance.choice(["coordinator", "worker"])
+        kind = ("coordinator", "worker")[killed % 2]
         victim: Member = chance.choice([member for member in fleet.members if member.kind == kind])
         await asyncio.to_thread(victim.kill)
         killed += 1
