@@ -21,7 +21,7 @@ from coordinator.definitions import Definitions
 from coordinator.engine import Engine, Observer
 from coordinator.errors import StoreUnavailable
 from coordinator.fleet import Fleet
-from coordinator.relay import Relay
+from coordinator.relay import Confirmed, Relay
 from coordinator.replies import Replies
 from coordinator.saga.event import Published
 from coordinator.store.database import Database, DatabaseClock
@@ -83,8 +83,8 @@ class App:
     timers: Timers
     dead_letters: DeadLetters
     replies: Replies
-    telemetry: Telemetry | None  # to be ended with this app; None: it is somebody else's
     supervisor: Supervisor = field(init=False)
+    telemetry: Telemetry | None = None  # to be ended with this app; None: it is somebody else's
 
     async def start(self) -> None:
         """Begin to move sagas. What another process left behind is found by polls."""
@@ -136,27 +136,48 @@ async def build(
     A `broker` given is used as it is: the demo shares one in process with its participants, tests lose messages on it.
     So is a `telemetry`, which then outlives the app; without one, it follows from the settings.
     """
-    database_url = _prepared(settings.database_url)
-    if settings.migrate:
-        await migrate(database_url)
-    database = Database.open(database_url, application_name="amends coordinator")
+    database = await _open_database(settings)
     clock = DatabaseClock(database)
     await clock.sync()
     stores = Stores.over(database)
-    definitions = Definitions(stores.definitions, clock.now)
     fleet = Fleet(stores.fleet, clock.now)
     await fleet.refresh()
     token = worker_name()
     broker = broker or await open_broker(settings, token)
     if settings.embedded_broker:
         await stores.outbox.orphan()  # the process that held these rows, and its broker, are gone
-    lanes = 1 if database_url.startswith("sqlite") else settings.engine_lanes
+    own_telemetry = None if telemetry else configure("amends-coordinator", settings.otlp_endpoint)
+    observers, confirmed = _traced(telemetry or own_telemetry, settings, observers)
+    definitions = Definitions(stores.definitions, clock.now)
+    relay, engine, timers = _movers(
+        settings, stores, definitions, fleet, broker, clock, token, observers=observers, confirmed=confirmed
+    )
+    dead_letters = DeadLetters(stores.dead_letters, stores.sagas, broker, engine, clock.now)
+    replies = Replies(broker, engine, stores.fleet, dead_letters, clock.now)
+    app = App(
+        settings, database, clock, broker, stores, definitions, fleet, engine, relay, timers, dead_letters, replies
+    )
+    app.telemetry = own_telemetry
+    return app
+
+
+def _movers(
+    settings: Settings,
+    stores: Stores,
+    definitions: Definitions,
+    fleet: Fleet,
+    broker: Broker,
+    clock: DatabaseClock,
+    token: str,
+    *,
+    observers: Sequence[Observer],
+    confirmed: Confirmed | None,
+) -> tuple[Relay, Engine, Timers]:
+    """The three that move sagas: the engine tells the relay what to send, and the timers when to wake it."""
 
     def published_late(row: OutboxRow) -> None:
         engine.tell(row.saga_id, Published(clock.now(), *parse_key(row.key)))
 
-    own_telemetry = None if telemetry else configure("amends-coordinator", settings.otlp_endpoint)
-    tracing = _tracing(telemetry or own_telemetry, settings)
     relay = Relay(
         stores.outbox,
         broker,
@@ -164,7 +185,7 @@ async def build(
         now=clock.now,
         token=token,
         published_late=published_late,
-        confirmed=tracing.confirmed if tracing else None,
+        confirmed=confirmed,
         lease_seconds=settings.lease_seconds,
     )
     engine = Engine(
@@ -175,35 +196,29 @@ async def build(
         token=token,
         outgoing=relay,
         wake=lambda due: timers.hint(due),
-        observers=(tracing.observe, *observers) if tracing else observers,
-        lanes=lanes,
+        observers=observers,
+        lanes=1 if settings.database_url.startswith("sqlite") else settings.engine_lanes,
         lease_seconds=settings.lease_seconds,
     )
     timers = Timers(stores.sagas, engine, clock.now)
-    dead_letters = DeadLetters(stores.dead_letters, stores.sagas, broker, engine, clock.now)
-    replies = Replies(broker, engine, stores.fleet, dead_letters, clock.now)
-    return App(
-        settings,
-        database,
-        clock,
-        broker,
-        stores,
-        definitions,
-        fleet,
-        engine,
-        relay,
-        timers,
-        dead_letters,
-        replies,
-        own_telemetry,
-    )
+    return relay, engine, timers
 
 
-def _tracing(telemetry: Telemetry | None, settings: Settings) -> SagaTracing | None:
-    """Who makes the spans of sagas, if they go anywhere."""
+def _traced(
+    telemetry: Telemetry | None, settings: Settings, observers: Sequence[Observer]
+) -> tuple[Sequence[Observer], Confirmed | None]:
+    """Who looks on, and who is told of confirms: also the tracing, if its spans go anywhere."""
     if telemetry is None or not telemetry.enabled:
-        return None
-    return SagaTracing(telemetry.emit, messaging_system="amends" if settings.embedded_broker else "rabbitmq")
+        return observers, None
+    tracing = SagaTracing(telemetry.emit, messaging_system="amends" if settings.embedded_broker else "rabbitmq")
+    return (tracing.observe, *observers), tracing.confirmed
+
+
+async def _open_database(settings: Settings) -> Database:
+    database_url = _prepared(settings.database_url)
+    if settings.migrate:
+        await migrate(database_url)
+    return Database.open(database_url, application_name="amends coordinator")
 
 
 async def open_broker(settings: Settings, name: str) -> Broker:

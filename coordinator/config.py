@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -16,7 +18,7 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="the address to listen on")
     port: int = Field(default=8274, ge=0, le=65535, description="the port to listen on; 0: any that is free")
     public_url: str | None = Field(default=None, description="where others reach this API, if not at host and port")
-    log_format: str = Field(default="text", pattern="^(text|json)$", description="how log lines are written")
+    log_format: Literal["text", "json"] = Field(default="text", description="how log lines are written")
     log_level: str = Field(default="INFO", description="the least level that is logged")
     engine_lanes: int = Field(
         default=2, ge=1, le=16, description="transactions of the engine at a time (SQLite: always 1)"

@@ -33,6 +33,8 @@ backoff_cap_seconds = 5.0
 late_seconds = 1.0  # a command that waited longer than this in the outbox has its timeout started anew
 forget_max = 1_000
 
+Confirmed = Callable[[Sequence[OutboxRow], datetime], None]
+
 
 class Relay:
     """Publishes outbox rows. `published_late` is told of commands whose timeout must start at the confirm, `confirmed`
@@ -47,7 +49,7 @@ class Relay:
         now: Callable[[], datetime],
         token: str,
         published_late: Callable[[OutboxRow], None],
-        confirmed: Callable[[Sequence[OutboxRow], datetime], None] | None = None,
+        confirmed: Confirmed | None = None,
         lease_seconds: float = 30.0,
     ) -> None:
         self._outbox, self._broker, self._fleet = outbox, broker, fleet

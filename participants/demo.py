@@ -39,14 +39,22 @@ from coordinator.config import Settings
 from coordinator.engine import Beginning
 from coordinator.saga.state import Saga, SagaStatus
 from coordinator.store.values import Created
+from coordinator.web.app import create_web
 from participants import delivery, http, inventory, llm, notification, order, payment, sums
 from participants.knobs import Knobs
 from participants.lossy import LossyBroker
 from participants.run import Service, open_database
 from participants.story import Telling
 
-shop = (order.order, inventory.inventory, payment.payment, delivery.delivery, notification.notification)
-everything = (*shop, http.http, llm.llm)
+everything = (
+    order.order,
+    inventory.inventory,
+    payment.payment,
+    delivery.delivery,
+    notification.notification,
+    http.http,
+    llm.llm,
+)
 
 home = Path(".amends/demo")
 runs_kept = 10
@@ -72,7 +80,7 @@ class Story:
 
 
 def stories() -> tuple[Story, ...]:
-    lamp = {"items": [{"sku": "lamp", "quantity": 1}], "address": "12 St James's Square, London"}
+    lamp = {"items": [{"sku": "lamp", "quantity": 1}], "address": "12 Dorset Street, London"}
     books = {"items": [{"sku": "book", "quantity": 2}], "address": "1 Arlington Ridge, Washington"}
     completed, compensated = SagaStatus.COMPLETED, SagaStatus.COMPENSATED
     return (
@@ -108,19 +116,23 @@ def definitions() -> list[dict[str, Any]]:
     return [patient, impatient]
 
 
-def main(services: Sequence[Service] = everything) -> int:
-    """Run the demo in the current folder; returns the exit status. `services` are the participants it runs."""
+def main(services: Sequence[Service] = everything, documents: Sequence[Mapping[str, Any]] | None = None) -> int:
+    """Run the demo in the current folder; returns the exit status.
+
+    `services` are the participants it runs, `documents` the definitions, by default its own.
+    """
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal without ✓ gets a ?
     console = Console(highlight=False)
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     try:
-        return asyncio.run(_run(console, services, someone_there=sys.stdin.isatty() and sys.stdout.isatty()))
+        return asyncio.run(_run(console, services, documents or definitions()))
     except KeyboardInterrupt:
         return 130
 
 
-async def _run(console: Console, services: Sequence[Service], *, someone_there: bool) -> int:
+async def _run(console: Console, services: Sequence[Service], documents: Sequence[Mapping[str, Any]]) -> int:
+    someone_there = sys.stdin.isatty() and sys.stdout.isatty()
     began = time.monotonic()
     folder = _new_folder()
     telling = Telling(console, {story.title: story.title for story in stories()})
@@ -129,21 +141,21 @@ async def _run(console: Console, services: Sequence[Service], *, someone_there: 
         database_url = f"sqlite:///{folder / 'amends.db'}"
         settings = Settings.model_validate({"database_url": database_url, "broker_url": "local:"})
         app = await build(settings, observers=[telling.observe], broker=broker)
-        await app.start()
-        stack.push_async_callback(app.stop)
-        engines = await stack.enter_async_context(_serving(services, broker, folder))
         url = await stack.enter_async_context(_listening(app, settings))
+        engines = await stack.enter_async_context(_serving(services, broker, folder))
         _greet(console, url, folder)
-        for document in definitions():
+        for document in documents:
             await app.definitions.register(document, by="demo")
         before = await sums.take(engines)
         faults, sagas = await _tell(app, telling)
         after = await sums.take(engines)
         faults += sums.faults(before, after, confirmed=2, cancelled=2)
         _close(console, before, after, faults, seconds=time.monotonic() - began)
-        _hint(console, url, sagas)
+        _hint(console, f"curl {url}/v1/sagas/{sagas[-1].id}" if sagas else f"curl {url}/v1/sagas")
         if someone_there:
-            console.print("\nGoing on until Ctrl-C.")
+            own = {"definition": "place_order", "input": stories()[0].order}
+            _hint(console, f"curl -H 'Content-Type: application/json' {url}/v1/sagas -d '{json.dumps(own)}'")
+            console.print("\nGoing on until Ctrl-C; orders of your own are told here, too.")
             await _until_interrupted()
     return 1 if faults else 0
 
@@ -201,25 +213,37 @@ async def _serving(
 
 @asynccontextmanager
 async def _listening(app: App, settings: Settings) -> AsyncIterator[str]:
-    """Serve the API and the dashboard until the block ends. Gives their address."""
-    from coordinator.web.app import create_web
-
+    """Run the coordinator with its API and dashboard until the block ends. Gives their address."""
+    web = create_web(app)
     with _bound(settings.host, settings.port) as listener:
-        config = uvicorn.Config(
-            create_web(app), lifespan="on", log_level="error", access_log=False, timeout_graceful_shutdown=2
+        server = _Server(
+            uvicorn.Config(web, lifespan="on", log_level="error", access_log=False, timeout_graceful_shutdown=2)
         )
-        server = _Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
+            await server.ready.wait()
+            if not server.started:
+                raise RuntimeError("the API could not be started")
             host, port = listener.getsockname()[:2]
-            yield f"http://{host}:{port}"
+            yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
         finally:
+            web.state.desk.stop()
             server.should_exit = True
             await task
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves the signals alone: Ctrl-C ends the demo, and the demo ends the server."""
+    """A server that says when it is ready, and leaves the signals alone: Ctrl-C ends the demo, and that the server."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        finally:
+            self.ready.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -284,9 +308,8 @@ def _close(console: Console, before: sums.Sums, after: sums.Sums, faults: Sequen
         console.print(Text(line, "bold green"), soft_wrap=True)
 
 
-def _hint(console: Console, url: str, sagas: Sequence[Saga]) -> None:
-    for saga in sagas[-1:]:
-        console.print(Text(f"  curl {url}/v1/sagas/{saga.id}", "dim"), soft_wrap=True)
+def _hint(console: Console, command: str) -> None:
+    console.print(Text(f"  {command}", "dim"), soft_wrap=True)
 
 
 if __name__ == "__main__":

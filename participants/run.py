@@ -18,13 +18,14 @@ from typing import Any
 
 from sqlalchemy import MetaData, Table
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import IntegrityError, ProgrammingError
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from amends import BrokerError, Command, InboxError, Participant
 from amends.database import insert_once, open_engine
 from amends.inbox import SqlInbox
 from amends.rabbitmq import RabbitBroker
+from coordinator.telemetry.export import configure
 from participants.knobs import Knobs
 
 log = logging.getLogger("participants")
@@ -78,7 +79,7 @@ def open_database(url: str, *, connections: int = 16) -> AsyncEngine:
 
 
 def main(service: Service, arguments: Sequence[str] | None = None) -> int:
-    """Serve until a signal ends it. Returns the exit status: 0, or 1 when the broker or the inbox can't be used."""
+    """Serve until a signal ends it. Returns the exit status: 0, or 1 when the broker or the database can't be used."""
     options = _options(service.name, arguments)
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)-7s %(name)s  %(message)s")
     try:
@@ -86,10 +87,14 @@ def main(service: Service, arguments: Sequence[str] | None = None) -> int:
     except (BrokerError, InboxError) as error:
         print(f"{service.name}: {error}", file=sys.stderr)
         return 1
+    except (SQLAlchemyError, OSError) as error:  # at the start; later on a database that is away is waited for
+        print(f"{service.name}: the database can't be used: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
 async def _serve(service: Service, options: argparse.Namespace) -> None:
+    telemetry = configure(f"amends-{service.name}", None)  # spans go where OTEL_EXPORTER_OTLP_ENDPOINT says
     engine = open_database(options.database, connections=options.concurrency)
     try:
         await service.prepare(engine)
@@ -106,6 +111,7 @@ async def _serve(service: Service, options: argparse.Namespace) -> None:
             await broker.close()
     finally:
         await engine.dispose()
+        await asyncio.to_thread(telemetry.shutdown)
 
 
 def _stop_on_signals(participant: Participant) -> None:

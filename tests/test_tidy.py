@@ -30,7 +30,7 @@ someones_machine = re.compile(r"(?<![\w.])/(?:home|Users|root|work)/\w")
 reserved = {
     "aio_pika": {"amends.rabbitmq"},
     "openai": {"coordinator.diagnosis.llm", "participants.llm"},
-    "coordinator.config": {"coordinator.app", "coordinator.cli"},
+    "coordinator.config": {"coordinator.app", "coordinator.cli", "coordinator.embedded", "participants.demo"},
 }
 
 
@@ -170,7 +170,7 @@ def test_every_module_of_the_coordinator_is_used_by_another() -> None:
         pytest.skip("there is no command yet that could use what is there")
     used = {name for path in product_files() for _, name in imports(path)}
     modules = {module_name(path) for path in (root / "coordinator").rglob("*.py") if path.name != "__init__.py"}
-    entrances = {"coordinator.cli", "coordinator.__main__"}
+    entrances = {"coordinator.cli", "coordinator.embedded", "coordinator.__main__"}
     assert sorted(modules - used - entrances) == []
 
 

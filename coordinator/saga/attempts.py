@@ -65,9 +65,11 @@ def attempts(definition: SagaDefinition, beginning: Saga, events: Iterable[Event
 
 
 def _same(attempt: Attempt, effect: SendCommand) -> bool:
-    """A participant that was still at it is sent the same attempt again."""
+    """A participant that was still at it is sent the same attempt again. Inquiries are counted anew with each question,
+    so that one that has ended is never the same."""
     sent = (effect.command, effect.attempt, effect.inquiry)
-    return (attempt.command, attempt.number, attempt.inquiry) == sent
+    same = (attempt.command, attempt.number, attempt.inquiry) == sent
+    return same and not (attempt.inquiry and attempt.outcome)
 
 
 def _answered(found: list[Attempt], reply: Replied) -> None:

@@ -151,11 +151,9 @@ def raise_zombie(draft: Draft, name: str) -> None:
     """An effect has come to light that its compensation missed: undo it in a new epoch, once per effect."""
     run = draft.run(name)
     draft.incident("zombie_effect", f"{name} succeeded, though it counted as undone or never done", name)
-    draft.put(
-        replace(
-            run, zombie=True, late_success=False, epoch=run.epoch + 1, undo_budget_from=run.undo_attempt, undone=None
-        )
-    )
+    # What the participant is still at is the old epoch's command; the new one's first attempt is another.
+    again = replace(run, epoch=run.epoch + 1, undo_budget_from=run.undo_attempt, undone=None, deferred=False)
+    draft.put(replace(again, zombie=True, late_success=False))
     if draft.saga.final:
         leave(draft, draft.definition.by_name[name], LeftBecause.ZOMBIE, "found after the end; being undone")
     draft.send_compensation(name)

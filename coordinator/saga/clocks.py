@@ -21,11 +21,23 @@ extension_seconds_max = 600.0
 
 
 def on_woke(draft: Draft, woke: Woke) -> None:
-    """Do what is due. A clock that something held back gets its time, and says so by a later due."""
+    """Do what is due. A clock that something held back gets its time, and says so by a later due.
+
+    What may turn the saga goes first, so that nothing is sent forward by the decision that turns it.
+    """
+    _do_due(draft, woke, sending=False)
+    _do_deadline(draft, woke)
+    _do_due(draft, woke, sending=True)
+
+
+def _do_due(draft: Draft, woke: Woke, *, sending: bool) -> None:
     for name in [run.name for run in draft.runs()]:
         run = draft.run(name)  # read afresh: what another step's clock did may have changed it
-        if run.clock and run.clock.due <= draft.at:
+        if run.clock and run.clock.due <= draft.at and sending is (run.clock.kind is ClockKind.BACKOFF or run.deferred):
             _due(draft, woke, run, run.clock)
+
+
+def _do_deadline(draft: Draft, woke: Woke) -> None:
     deadline = draft.saga.deadline
     if deadline and deadline.due <= draft.at and not draft.saga.final:
         thawed = thaw(deadline, _holds(woke.holds, None), draft.at)
@@ -156,8 +168,8 @@ def _shifted(clock: Clock, since: datetime, at: datetime) -> Clock:
 
 
 def thaw(clock: Clock, holds: Iterable[Hold], at: datetime) -> Clock:
-    """The clock with the pauses since it started added to it. Under a pause that lasts it never comes due, and is looked
-    at ever less often, so that a long pause leaves a short history."""
+    """The clock with the pauses since it started added to it. Under a pause that lasts it never comes due, and is
+    looked at ever less often, so that a long pause leaves a short history."""
     holds = tuple(holds)
     frozen = _overlap_seconds(holds, clock.since, at)
     thawed = replace(clock.postponed(frozen - clock.frozen_seconds), frozen_seconds=frozen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from coordinator.errors import UnresolvedReference
 from coordinator.saga.backward import block, close, defer, leave, raise_zombie, turn, undo_on_the_spot
@@ -24,13 +25,17 @@ from coordinator.saga.state import (
 
 
 def advance(draft: Draft) -> None:
-    """Dispatch every step whose way is clear; when all steps are through, complete."""
+    """Dispatch every step whose way is clear; when all steps are through, complete. Nothing is sent before every ready
+    step has its data: one that has none may turn the saga."""
+    ready: dict[str, Any] = {}
     for name in draft.definition.order:
         step = draft.definition.by_name[name]
         if draft.run(name).status is StepStatus.PENDING and all(_is_through(draft, before) for before in step.after):
-            _begin(draft, step)
+            _begin(draft, step, ready)
             if not draft.forward:
                 return
+    for name, data in ready.items():
+        draft.send_action(name, data)
     if all(_is_through(draft, step.name) or _is_waived(draft, step.name) for step in draft.definition.steps):
         _end_forward(draft)
 
@@ -50,18 +55,17 @@ def _is_waived(draft: Draft, name: str) -> bool:
     return draft.run(name).status is StepStatus.WAIVED
 
 
-def _begin(draft: Draft, step: Step) -> None:
+def _begin(draft: Draft, step: Step, ready: dict[str, Any]) -> None:
+    """Skip a step, give it up, or put its data among what is ready to be sent."""
     try:
         if step.when is not None and not is_true(step.when, draft.scope(step)):
             draft.move_step(step.name, StepStatus.SKIPPED)
             return
-        data = draft.data(step)
+        ready[step.name] = draft.data(step)
     except UnresolvedReference as error:
         # Nothing was sent, so the failure is clean; trying again would read the same values.
         draft.put(replace(draft.run(step.name), failure=Failure("UnresolvedReference", str(error))))
         give_up(draft, step, StepStatus.FAILED)
-        return
-    draft.send_action(step.name, data)
 
 
 def _end_forward(draft: Draft) -> None:

@@ -111,7 +111,8 @@ def _on_unsendable(draft: Draft, event: Unsendable) -> bool:
     if step is None or run.clock is None or run.clock.kind not in (ClockKind.TIMEOUT, ClockKind.GRACE):
         return False
     if event.command == CommandId(step.name, run.iteration) and run.status is StepStatus.DISPATCHED:
-        draft.put(replace(run, failure=event.failure))
+        # What was sent before under this attempt, and said to be in progress, may have happened all the same.
+        draft.put(replace(run, failure=event.failure, unclean=run.unclean or run.begun))
         give_up(draft, step, StepStatus.FAILED)
         return True
     undo = CommandId(step.name, run.iteration, Kind.COMPENSATION, run.epoch)

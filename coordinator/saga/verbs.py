@@ -161,7 +161,7 @@ def _settle(draft: Draft, step: Step, run: StepRun, verb: SettleRequested) -> No
 
 def _waive(draft: Draft, step: Step, run: StepRun, verb: WaiveRequested) -> None:
     """Leave the step. On the way forward what comes after it can't run either."""
-    draft.move_step(step.name, StepStatus.WAIVED, settled_by=f"{verb.by}: {verb.reason}")
+    draft.move_step(step.name, StepStatus.WAIVED, blocked=None, settled_by=f"{verb.by}: {verb.reason}")
     draft.note(f"{step.name}: waived by {verb.by}: {verb.reason}")
     if draft.forward and not step.optional:
         for name in draft.definition.descendants[step.name]:

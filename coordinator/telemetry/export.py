@@ -28,8 +28,9 @@ error_chars_max = 500
 
 _epoch = datetime.fromtimestamp(0, UTC)
 _sampled = TraceFlags(TraceFlags.SAMPLED)
-# Where OpenTelemetry's exporter speaks of each batch it can't send, and of its retries.
-_noisy = ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "opentelemetry.sdk._shared_internal")
+# Where OpenTelemetry speaks of each batch it can't send and of its retries, and of a queue that is full.
+_exporter_log = logging.getLogger("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+_queue_log = logging.getLogger("opentelemetry.sdk._shared_internal")
 
 
 class Telemetry:
@@ -68,6 +69,7 @@ class Telemetry:
         ending.start()
         ending.join(seconds * 0.75)
         if ending.is_alive():
+            log.warning("The collector did not take the last spans in time", extra={"action": "telemetry.not_flushed"})
             self._exporter.shutdown()  # which ends its waiting between retries, and drops what is queued
             ending.join(seconds * 0.25)
 
@@ -79,17 +81,16 @@ class _TellingExporter(SpanExporter):
         self._exporter = exporter
         self._failing = False
         self._ended = False
-        self._last_words = ""
-        for name in _noisy:
-            logging.getLogger(name).addFilter(self._hush)
+        self._ear = _Ear.of(_exporter_log)
+        _queue_log.addFilter(self._hush_failing)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        result = self._exporter.export(spans)
+        result = SpanExportResult.FAILURE if self._ended else self._exporter.export(spans)
         failed = result is not SpanExportResult.SUCCESS
         if failed and not self._failing and not self._ended:
             log.warning(
                 "Spans can't be exported and are dropped until they can: %s",
-                self._last_words,
+                self._ear.last_words,
                 extra={"action": "telemetry.export_failing"},
             )
         elif self._failing and not failed:
@@ -101,15 +102,32 @@ class _TellingExporter(SpanExporter):
         if not self._ended:
             self._ended = True
             self._exporter.shutdown()
-            for name in _noisy:
-                logging.getLogger(name).removeFilter(self._hush)
+            _queue_log.removeFilter(self._hush_failing)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         return self._exporter.force_flush(timeout_millis)
 
-    def _hush(self, record: logging.LogRecord) -> bool:
-        """Keep the exporter's words for our one line about it."""
-        self._last_words = record.getMessage()
+    def _hush_failing(self, record: logging.LogRecord) -> bool:
+        """That the queue overflows is news only while the collector is there, and merely too slow."""
+        return not self._failing
+
+
+class _Ear(logging.Filter):
+    """Keeps the last words of a logger to itself, for our one line about them. A process needs but one."""
+
+    last_words = ""
+
+    @classmethod
+    def of(cls, logger: logging.Logger) -> _Ear:
+        for there in logger.filters:
+            if isinstance(there, cls):
+                return there
+        ear = cls()
+        logger.addFilter(ear)
+        return ear
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.last_words = record.getMessage()
         return False
 
 

@@ -33,8 +33,8 @@ async def _no_other_page(response: Response[Any]) -> Response[Any]:
     return response
 
 
-def create_web(coordinator: Coordinator) -> Litestar:
-    """The API over a coordinator, with whose life its own begins and ends.
+def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True) -> Litestar:
+    """The API over a coordinator, which begins and ends with it, unless somebody else sees to that.
 
     `state.desk.stop()` is to be called as soon as the process is asked to end: it lets go of those who wait.
     """
@@ -44,12 +44,14 @@ def create_web(coordinator: Coordinator) -> Litestar:
 
     @asynccontextmanager
     async def life(_: Litestar) -> AsyncIterator[None]:
-        await coordinator.start()
+        if begins_and_ends_it:
+            await coordinator.start()
         try:
             yield
         finally:
             desk.stop()
-            await coordinator.stop()
+            if begins_and_ends_it:
+                await coordinator.stop()
 
     web = Litestar(
         [*routes, Definitions, Sagas, Verbs, Pauses, DeadLetters, Outbox, Participants],

@@ -17,6 +17,21 @@ from participants.knobs import Knobs
 from participants.run import Service, open_database
 
 
+def a_command(participant: str, kind: Kind, handler: str, data: Any, **facts: Any) -> Command:
+    """The first attempt of a step's command, unless `facts` say otherwise. `saga_id` is needed."""
+    now = datetime.now(UTC)
+    return Command(
+        saga="a-saga",
+        participant=participant,
+        kind=kind,
+        handler=handler,
+        data=data,
+        issued_at=now,
+        expires_at=now + timedelta(hours=1),
+        **{"step": "the-step", "attempt": 1, "timeout_seconds": 10.0, **facts},
+    )
+
+
 @dataclass
 class Counter:
     """One running service, addressed over its counter: no broker in between."""
@@ -35,19 +50,8 @@ class Counter:
         return await self._send(Kind.COMPENSATION, handler, data, **facts)
 
     async def _send(self, kind: Kind, handler: str, data: Any, **facts: Any) -> Reply:
-        now = datetime.now(UTC)
-        given = {"saga_id": self.saga_id, "step": "the-step", "attempt": 1, "timeout_seconds": 10.0, **facts}
-        command = Command(
-            saga="a-saga",
-            participant=self.service.name,
-            kind=kind,
-            handler=handler,
-            data=data,
-            issued_at=now,
-            expires_at=now + timedelta(hours=1),
-            **given,
-        )
-        return await self.participant.answer(command)
+        given = {"saga_id": self.saga_id, **facts}
+        return await self.participant.answer(a_command(self.service.name, kind, handler, data, **given))
 
     async def ask(self, question: str) -> int:
         """One number, by plain SQL."""

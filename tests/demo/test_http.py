@@ -1,4 +1,4 @@
-"""The built-in participant `http`, against a real server: what is called, with which key, and what each answer proves."""
+"""The built-in participant `http`, against a real server: what is called, with which key, what each answer proves."""
 
 from __future__ import annotations
 

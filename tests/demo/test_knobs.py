@@ -14,7 +14,7 @@ from amends.message import Command, Kind, decode, encode_item, frame
 from participants.knobs import Knob, Knobs, death_code
 from participants.lossy import LossyBroker
 from participants.payment import payment
-from tests.demo.commands import counter
+from tests.demo.commands import a_command, counter
 
 order = {"order_id": 1, "customer": "ada", "amount_cents": 59_00}
 earned = "SELECT balance_cents FROM accounts WHERE name = 'shop'"
@@ -78,7 +78,7 @@ import asyncio, sys
 from pathlib import Path
 from participants.knobs import Knobs
 from participants.payment import payment
-from tests.demo.commands import counter
+from tests.demo.commands import a_command, counter
 
 async def main():
     async with counter(payment, sys.argv[1], Knobs(dying=Path(sys.argv[2]))) as desk:
@@ -108,19 +108,8 @@ async def test_a_worker_dies_once_in_the_middle_of_the_transaction_and_the_next_
 
 
 def _command(**facts: Any) -> Command:
-    given: dict[str, Any] = {
-        "saga_id": "a-saga",
-        "step": "charge-card",
-        "kind": Kind.ACTION,
-        "attempt": 1,
-        "saga": "place_order",
-        "participant": "payment",
-        "handler": "charge",
-        "timeout_seconds": 1.0,
-        "issued_at": "2026-01-01T00:00:00Z",
-        "expires_at": "2026-01-02T00:00:00Z",
-    }
-    return Command(**{**given, **facts})
+    given = {"saga_id": "a-saga", "step": "charge-card", "data": None, **facts}
+    return a_command("payment", Kind.ACTION, "charge", given.pop("data"), **given)
 
 
 def test_chance_is_the_same_for_the_same_seed_and_about_the_rate_asked_for() -> None:

@@ -213,14 +213,18 @@ def wrong_order(plan: Plan, desks: dict[str, Desk]) -> list[str]:
     found = []
     for name, desk in desks.items():
         if desk.undone:
-            for after in plan.definition.descendants[name]:
-                if desks[after].present and not desks[after].late and not plan.definition.by_name[name].optional:
-                    found.append(f"{name} was undone, and {after}, which comes after it, is there")
+            found += [
+                f"{name} was undone, and {after}, which comes after it, is there"
+                for after in plan.definition.descendants[name]
+                if desks[after].present and not desks[after].late and not plan.definition.by_name[name].optional
+            ]
     pivot = plan.definition.pivot
     if pivot and desks[pivot.name].present:
-        for name in plan.definition.ancestors[pivot.name]:
-            if desks[name].undone and not plan.definition.by_name[name].optional:
-                found.append(f"the pivot happened, and {name} was undone")
+        found += [
+            f"the pivot happened, and {name} was undone"
+            for name in plan.definition.ancestors[pivot.name]
+            if desks[name].undone and not plan.definition.by_name[name].optional
+        ]
     return found
 
 

@@ -1,8 +1,8 @@
 """The search is only worth what it finds: break one rule at a time, and it must notice.
 
-The rules of the inbox are broken in its model, those of the coordinator in `decide` itself. One rule can't be tested so:
-that a clean failure erases no earlier unknown (EC-03). Behind an inbox that keeps its word a clean answer proves every
-attempt before it, so here nothing would go wrong; the rule is for those that have none, and its life tells of it.
+The rules of the inbox are broken in its model, those of the coordinator in `decide` itself. One rule can't be tested
+so: that a clean failure erases no earlier unknown (EC-03). Behind an inbox that keeps its word a clean answer proves
+every attempt before it, so here nothing would go wrong; the rule is for those that have none, and its life tells of it.
 """
 
 from __future__ import annotations

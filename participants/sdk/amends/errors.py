@@ -6,6 +6,8 @@ AmendsError
 ├── PayloadError       a value that may not travel: too deep, too large, not JSON
 ├── MessageError       a message that cannot be read
 ├── DefinitionError    a definition the coordinator refused, with every fault found
+├── ProblemError       the coordinator refused a request, with its problem document
+├── CoordinatorUnavailable  no coordinator answered, however often it was asked
 ├── InboxError         the inbox cannot be used as configured
 │   └── InboxUnavailable   nothing can be said about a command now: stay silent, try again
 └── BrokerError        the broker cannot be used as configured
@@ -13,6 +15,9 @@ AmendsError
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 
 class AmendsError(Exception):
@@ -61,6 +66,33 @@ class DefinitionError(AmendsError):
             "; ".join(str(fault.get("message", fault)) for fault in faults) or "the definition was refused"
         )
         self.faults = faults
+
+
+class ProblemError(AmendsError):
+    """The coordinator refused a request. The fields are those of its problem document (RFC 9457).
+
+    `errors` says what is wrong in detail; `saga_status` and `allowed` are there when a saga refused what was asked.
+    """
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        self.status = status
+        self.type = str(problem.get("type", "about:blank"))
+        self.title = str(problem.get("title", ""))
+        self.detail = str(problem.get("detail", ""))
+        self.errors: list[dict[str, Any]] = list(problem.get("errors") or ())
+        self.saga_status: str | None = problem.get("saga_status")
+        self.allowed: list[str] | None = problem.get("allowed")
+        super().__init__(
+            f"{status} {self.title}: {self.detail}" if self.title else f"{status} without a problem document"
+        )
+
+
+class CoordinatorUnavailable(AmendsError):
+    """No coordinator answered. Whether the request was carried out is unknown; the same key makes asking again safe."""
+
+    def __init__(self, base_url: str, reason: str, tries: int) -> None:
+        super().__init__(f"{base_url} did not answer, asked {tries} times: {reason}")
+        self.base_url, self.reason, self.tries = base_url, reason, tries
 
 
 class InboxError(AmendsError):

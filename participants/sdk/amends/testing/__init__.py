@@ -10,11 +10,12 @@
 `play_saga` needs the coordinator: `pip install 'amends[testing]'`. `PlayParticipant` needs nothing but the SDK.
 """
 
-from amends.testing.database import temporary_database
 from amends.testing.participant import PlayParticipant
 from amends.testing.played import PlayedSaga
 from amends.testing.saga import play_saga
 from amends.testing.trouble import (
+    Cancel,
+    InjectedFailure,
     Trouble,
     cancel,
     delay_reply,
@@ -28,6 +29,8 @@ from amends.testing.trouble import (
 )
 
 __all__ = [
+    "Cancel",
+    "InjectedFailure",
     "PlayParticipant",
     "PlayedSaga",
     "Trouble",
@@ -41,5 +44,4 @@ __all__ = [
     "never_answers",
     "play_saga",
     "refuse",
-    "temporary_database",
 ]

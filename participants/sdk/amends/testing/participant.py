@@ -103,7 +103,7 @@ class PlayParticipant:
         return await self.send(self._command(Kind.ACTION, action, step or action, saga_id, 1, inquire=True))
 
     async def send(self, command: Command) -> Reply:
-        """Send any command. Raises PayloadError if it may not travel, MessageError if it is not for this participant."""
+        """Send any command. Raises PayloadError if it may not travel, MessageError if it is another's."""
         self.commands.append(command)
         (arrived,) = decode(frame("commands", [encode_item(command)]))
         if not isinstance(arrived, Command):

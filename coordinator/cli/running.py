@@ -1,0 +1,77 @@
+"""Commands that run a coordinator: dev, serve, demo, db upgrade."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from coordinator.cli.telling import fail, refused_code, usage_code
+
+database = typer.Typer(help="The database's schema.", no_args_is_help=True)
+
+Host = Annotated[str | None, typer.Option(help="the address to listen on (AMENDS_HOST)")]
+Port = Annotated[int | None, typer.Option(min=0, max=65535, help="the port; 0: any that is free (AMENDS_PORT)")]
+Insecure = Annotated[
+    bool,
+    typer.Option(
+        "--insecure", help="listen on other addresses than this machine's own, though nobody is asked who they are"
+    ),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(dev)
+    app.command()(serve)
+    app.command()(demo)
+    app.add_typer(database, name="db")
+
+
+def dev(host: Host = None, port: Port = None, insecure: Insecure = False) -> None:
+    """Run a coordinator in one process, with a banner that says where everything is."""
+    _run(host, port, insecure=insecure, banner=True)
+
+
+def serve(host: Host = None, port: Port = None, insecure: Insecure = False) -> None:
+    """Run a coordinator as its settings say, as one of many."""
+    _run(host, port, insecure=insecure, banner=False)
+
+
+def demo() -> None:
+    """Run the coordinator with the demo's participants in one process."""
+    from participants.demo import main
+
+    raise typer.Exit(main())
+
+
+@database.command()
+def upgrade() -> None:
+    """Bring the database's schema up to date. Several at once wait for each other."""
+    from coordinator.config import Settings
+    from coordinator.errors import StoreUnavailable, UnsupportedDatabase
+    from coordinator.store.migration import migrate
+
+    settings = Settings()
+    try:
+        asyncio.run(migrate(settings.database_url))
+    except UnsupportedDatabase as error:
+        fail(str(error), usage_code)
+    except StoreUnavailable as error:
+        fail(f"the database can't be reached: {error}", refused_code)
+    print("the schema is up to date")
+
+
+def _run(host: str | None, port: int | None, *, insecure: bool, banner: bool) -> None:
+    from pydantic import ValidationError
+
+    from coordinator.cli.server import run
+    from coordinator.config import Settings
+
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        fail(f"the setting {'.'.join(str(part) for part in first['loc'])}: {first['msg']}", usage_code)
+    stated = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    raise typer.Exit(run(settings.model_copy(update=stated), insecure=insecure, banner=banner))

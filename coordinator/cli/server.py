@@ -1,0 +1,169 @@
+"""A coordinator as a process: it listens, says where, and ends in bounded time, when asked to or when a loop died."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import sqlalchemy as sa
+import uvicorn
+
+from amends.errors import BrokerError
+from coordinator.app import App, build
+from coordinator.config import Settings
+from coordinator.errors import StoreUnavailable, UnsupportedDatabase
+from coordinator.telemetry import release
+from coordinator.telemetry.logs import configure_logging
+from coordinator.web.app import create_web
+from coordinator.web.desk import Desk
+
+log = logging.getLogger(__name__)
+
+graceful_seconds = 10
+backlog = 2048
+refused_code, usage_code, failed_code = 1, 2, 70
+
+
+class Server(uvicorn.Server):
+    """A server that lets go of those who wait as soon as it is asked to end, and ends at once when asked again."""
+
+    def __init__(self, config: uvicorn.Config, desk: Desk) -> None:
+        super().__init__(config)
+        self._desk = desk
+        self._loop = asyncio.get_running_loop()
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self.up.set()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            os._exit(128 + sig)
+        self.end()
+
+    def end(self) -> None:
+        """Take nothing new, and finish what is at hand."""
+        self.should_exit = True
+        self._loop.call_soon_threadsafe(self._desk.stop)
+
+
+def run(settings: Settings, *, insecure: bool, banner: bool) -> int:
+    """Run until a signal; the exit code. 0: asked to end. 70: a loop ended by itself."""
+    try:
+        configure_logging(settings.log_format, settings.log_level)
+    except ValueError as error:
+        print(f"amends: {error}", file=sys.stderr)
+        return usage_code
+    for chatty in ("uvicorn.error", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    if not insecure and not is_loopback(settings.host):
+        log.critical(
+            "Nobody is asked who they are yet: listening on %s lets everybody there start and cancel sagas. Listen on "
+            "127.0.0.1 behind a proxy that asks, or say --insecure",
+            settings.host,
+            extra={"action": "server.refused"},
+        )
+        return usage_code
+    try:
+        listener = socket.create_server((settings.host, settings.port), backlog=backlog, family=_family(settings.host))
+    except OSError as error:
+        log.critical("Can't listen on %s port %s: %s", settings.host, settings.port, error.strerror or error)
+        return refused_code
+    with listener, asyncio.Runner(loop_factory=uvicorn.Config("").get_loop_factory()) as runner:
+        return runner.run(_serve(settings, listener, banner=banner))
+
+
+async def _serve(settings: Settings, listener: socket.socket, *, banner: bool) -> int:
+    try:
+        app = await build(settings)
+    except (UnsupportedDatabase, BrokerError) as error:
+        log.critical("%s", error, extra={"action": "server.misconfigured"})
+        return usage_code
+    except StoreUnavailable as error:
+        log.critical("The database can't be reached: %s", error, extra={"action": "server.store_unavailable"})
+        return refused_code
+
+    def announce() -> None:
+        _announce(settings, url_of(settings, listener), banner=banner)
+
+    web = create_web(app)
+    config = uvicorn.Config(
+        web,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        timeout_graceful_shutdown=graceful_seconds,
+        timeout_keep_alive=30,
+    )
+    server = Server(config, web.state.desk)
+    watching = asyncio.ensure_future(_watch(app, server, announce))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        watching.cancel()
+        await asyncio.wait([watching])
+    if watching.cancelled():
+        return 0 if server.started else refused_code
+    return watching.result()
+
+
+async def _watch(app: App, server: Server, announce: Callable[[], None]) -> int:
+    """Say where it listens, then wait for a loop to end by itself, which nothing here survives."""
+    await server.up.wait()
+    announce()
+    failure = await app.supervisor.failure
+    log.critical("%s", failure, extra={"action": "server.loop_ended"})
+    server.end()
+    return failed_code
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def url_of(settings: Settings, listener: socket.socket) -> str:
+    if settings.public_url:
+        return settings.public_url.rstrip("/")
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{listener.getsockname()[1]}"
+
+
+def _announce(settings: Settings, url: str, *, banner: bool) -> None:
+    if not banner:
+        log.info("Amends %s listens at %s", release(), url, extra={"action": "server.listening", "url": url})
+        return
+    broker = "in process" if settings.embedded_broker else _masked(settings.broker_url)
+    mode = "embedded, one process" if settings.embedded_broker else "distributed"
+    lines = (
+        f"Amends {release()}",
+        f"  mode      {mode}",
+        f"  database  {_masked(settings.database_url)}",
+        f"  broker    {broker}",
+        f"  API       {url}/v1",
+        f"  OpenAPI   {url}/openapi.json",
+        f"  probes    {url}/livez  {url}/readyz  {url}/metrics",
+        "  Ctrl-C ends it",
+    )
+    print("\n".join(lines), flush=True)
+
+
+def _masked(url: str) -> str:
+    return sa.make_url(url).render_as_string(hide_password=True)

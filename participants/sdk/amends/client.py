@@ -1,0 +1,231 @@
+"""A client of the coordinator's API: register definitions, start sagas, wait for them, ask things of them.
+
+    async with Client("http://127.0.0.1:8274") as client:
+        await client.define(place_order)
+        saga = await client.start("place_order", {"sku": "book-1"}, key="order-17")
+        saga = await client.wait(saga["id"], timeout_seconds=30)
+
+Answers are the API's JSON as dicts. A request that met no coordinator, or one that can't answer now, is repeated; every
+request here can be, because a start always has an idempotency key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self
+from urllib.parse import quote
+
+import httpx2
+
+from amends.errors import CoordinatorUnavailable, DefinitionError, ProblemError
+
+Json = dict[str, Any]
+
+repeated_statuses = frozenset({429, 502, 503, 504})
+pause_first_seconds = 0.2
+pause_cap_seconds = 5.0
+wait_seconds_max = 30.0  # of one request; a longer wait is several
+
+
+class Definable(Protocol):
+    """What `amends.definition.Saga` is, and anything else that has a document."""
+
+    def document(self) -> Json: ...
+
+
+class Client:
+    """One coordinator, or a load balancer before several.
+
+    `tries` bounds how often a request is sent; `actor` is who the coordinator is told is asking.
+    """
+
+    def __init__(
+        self,
+        base_url: str = "http://127.0.0.1:8274",
+        *,
+        actor: str | None = None,
+        tries: int = 6,
+        timeout_seconds: float = 10.0,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        if tries < 1:
+            raise ValueError("a request that is never sent has no answer")
+        self._tries = tries
+        self._timeout_seconds = timeout_seconds
+        headers = {"X-Amends-Actor": actor} if actor else {}
+        self._http = httpx2.AsyncClient(
+            base_url=base_url, headers=headers, timeout=timeout_seconds, transport=transport
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    # -- definitions -------------------------------------------------------------------------------------------------
+
+    async def define(self, definition: Mapping[str, Any] | Definable) -> Json:
+        """Register a definition: {name, version, created, warnings}. Raises DefinitionError with every fault."""
+        try:
+            return await self._ask("POST", "/v1/definitions", body=_document(definition))
+        except ProblemError as problem:
+            raise _refused_definition(problem) from problem
+
+    async def definition(self, name: str, version: int | None = None) -> Json:
+        """One definition, the newest unless a version is stated."""
+        return await self._ask("GET", _path("v1", "definitions", name, *([] if version is None else [version])))
+
+    async def definitions(self) -> AsyncIterator[Json]:
+        """The newest version of every definition, by name."""
+        async for item in self._pages("/v1/definitions", {}):
+            yield item
+
+    # -- sagas -------------------------------------------------------------------------------------------------------
+
+    async def start(
+        self,
+        definition: str | Mapping[str, Any] | Definable,
+        input: Any = None,  # noqa: A002
+        *,
+        key: str | None = None,
+        version: int | None = None,
+        business_key: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> Json:
+        """Start a saga: {id, definition, version, links}.
+
+        The same `key` and the same request give the same saga, however often; without one a new key is drawn, so
+        that only the repeats of this very call are recognised. Raises ProblemError, DefinitionError.
+        """
+        body: Json = {"definition": definition if isinstance(definition, str) else _document(definition)}
+        stated = {"input": input, "version": version, "business_key": business_key, "tags": list(tags)}
+        body.update({name: value for name, value in stated.items() if value not in (None, [])})
+        try:
+            return await self._ask(
+                "POST", "/v1/sagas", body=body, headers={"Idempotency-Key": key or str(uuid.uuid4())}
+            )
+        except ProblemError as problem:
+            raise _refused_definition(problem) from problem
+
+    async def wait(self, saga_id: str, timeout_seconds: float = 60.0) -> Json:
+        """The saga once it has ended. Raises TimeoutError if it has not by then."""
+        until = time.monotonic() + timeout_seconds
+        while True:
+            left = until - time.monotonic()
+            seconds = max(0, min(int(left), wait_seconds_max))
+            saga = await self._ask("GET", _path("v1", "sagas", saga_id), wait_seconds=seconds)
+            if saga["finished_at"] is not None:
+                return saga
+            if left <= 0:
+                raise TimeoutError(f"saga {saga_id} is {saga['status']} after {timeout_seconds:g} s")
+            if seconds == 0:
+                await asyncio.sleep(min(left, pause_first_seconds))
+
+    async def get(self, saga_id: str) -> Json:
+        """One saga with its steps, attempts, and what it waits for."""
+        return await self._ask("GET", _path("v1", "sagas", saga_id))
+
+    async def result(self, saga_id: str) -> Json:
+        """What a saga came to. Raises ProblemError (409) for one that has not ended."""
+        return await self._ask("GET", _path("v1", "sagas", saga_id, "result"))
+
+    async def cancel(self, saga_id: str, reason: str | None = None) -> Json:
+        """Ask for everything to be undone. Raises ProblemError (409) when it is too late."""
+        body = {"reason": reason} if reason else {}
+        return await self._ask("POST", _path("v1", "sagas", saga_id, "cancel"), body=body)
+
+    async def list(self, *, limit: int = 50, **filters: Any) -> AsyncIterator[Json]:
+        """Sagas, the newest first, at most `limit`. The filters are the API's: definition, status, tag, …"""
+        count = 0
+        query = {name: value for name, value in filters.items() if value is not None}
+        async for item in self._pages("/v1/sagas", {**query, "limit": min(limit, 200)}):
+            if count == limit:
+                return
+            count += 1
+            yield item
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    async def _pages(self, path: str, query: Mapping[str, Any]) -> AsyncIterator[Json]:
+        page = await self._ask("GET", path, query=query)
+        while True:
+            for item in page["items"]:
+                yield item
+            if page["next"] is None:
+                return
+            page = await self._ask("GET", page["next"])
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        wait_seconds: float = 0,
+    ) -> Json:
+        """One request, repeated while nobody can answer it. Raises ProblemError, CoordinatorUnavailable."""
+        sent = dict(headers or {})
+        if wait_seconds:
+            sent["Prefer"] = f"wait={wait_seconds:g}"
+        failed = ""
+        for tried in range(self._tries):
+            retry_after: str | None = None
+            try:
+                response = await self._http.request(
+                    method, path, json=body, params=query, headers=sent, timeout=self._timeout_seconds + wait_seconds
+                )
+            except httpx2.TransportError as error:
+                failed = str(error) or type(error).__name__
+            else:
+                if response.status_code not in repeated_statuses:
+                    return _answer(response)
+                retry_after = response.headers.get("retry-after")
+                failed = f"{response.status_code} {response.reason_phrase}"
+            if tried + 1 < self._tries:
+                await asyncio.sleep(_pause_seconds(tried, retry_after))
+        raise CoordinatorUnavailable(str(self._http.base_url), failed, self._tries)
+
+
+def _answer(response: httpx2.Response) -> Json:
+    try:
+        value: Any = response.json()
+    except ValueError:
+        value = None
+    if response.is_success and isinstance(value, dict):
+        return value
+    raise ProblemError(response.status_code, value if isinstance(value, dict) else {})
+
+
+def _pause_seconds(tried: int, retry_after: str | None) -> float:
+    """Before the next try: growing, spread so that many clients don't come back at once, or what was asked for."""
+    if retry_after is not None and retry_after.isdigit():
+        return min(float(retry_after), pause_cap_seconds)
+    return min(pause_cap_seconds, pause_first_seconds * 2.0**tried) * random.uniform(0.5, 1.0)
+
+
+def _path(*parts: object) -> str:
+    return "".join("/" + quote(str(part), safe="") for part in parts)
+
+
+def _document(definition: Mapping[str, Any] | Definable) -> Json:
+    return dict(definition) if isinstance(definition, Mapping) else definition.document()
+
+
+def _refused_definition(problem: ProblemError) -> ProblemError | DefinitionError:
+    if not problem.type.endswith("/invalid-definition"):
+        return problem
+    faults = [{"message": error.get("detail"), **error} for error in problem.errors]
+    return DefinitionError([{name: value for name, value in fault.items() if name != "detail"} for fault in faults])

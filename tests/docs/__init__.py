@@ -1,0 +1,1 @@
+"""What the READMEs say is run."""
