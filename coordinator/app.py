@@ -215,7 +215,7 @@ def _traced(
 
 
 async def _open_database(settings: Settings) -> Database:
-    database_url = _prepared(settings.database_url)
+    database_url = prepared(settings.database_url)
     if settings.migrate:
         await migrate(database_url)
     return Database.open(database_url, application_name="amends coordinator")
@@ -235,7 +235,7 @@ def worker_name() -> str:
     return f"{socket.gethostname()[:100]}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
-def _prepared(database_url: str) -> str:
+def prepared(database_url: str) -> str:
     """The URL, with the folder of an SQLite file there to hold it."""
     url = sa.make_url(database_url)
     if url.get_backend_name() == "sqlite" and url.database:

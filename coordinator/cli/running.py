@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -28,9 +29,16 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(database, name="db")
 
 
-def dev(host: Host = None, port: Port = None, insecure: Insecure = False) -> None:
+def dev(
+    host: Host = None,
+    port: Port = None,
+    insecure: Insecure = False,
+    participants: Annotated[
+        list[str] | None, typer.Option(metavar="MODULE:NAME", help="participants to run in this process, repeatable")
+    ] = None,
+) -> None:
     """Run a coordinator in one process, with a banner that says where everything is."""
-    _run(host, port, insecure=insecure, banner=True)
+    _run(host, port, insecure=insecure, banner=True, participants=participants or ())
 
 
 def serve(host: Host = None, port: Port = None, insecure: Insecure = False) -> None:
@@ -48,21 +56,26 @@ def demo() -> None:
 @database.command()
 def upgrade() -> None:
     """Bring the database's schema up to date. Several at once wait for each other."""
+    from sqlalchemy.exc import DBAPIError
+
+    from coordinator.app import prepared
     from coordinator.config import Settings
     from coordinator.errors import StoreUnavailable, UnsupportedDatabase
     from coordinator.store.migration import migrate
 
     settings = Settings()
     try:
-        asyncio.run(migrate(settings.database_url))
+        asyncio.run(migrate(prepared(settings.database_url)))
     except UnsupportedDatabase as error:
         fail(str(error), usage_code)
+    except DBAPIError as error:
+        fail(f"the database can't be opened: {error.orig}", usage_code)
     except StoreUnavailable as error:
         fail(f"the database can't be reached: {error}", refused_code)
     print("the schema is up to date")
 
 
-def _run(host: str | None, port: int | None, *, insecure: bool, banner: bool) -> None:
+def _run(host: str | None, port: int | None, *, insecure: bool, banner: bool, participants: Sequence[str] = ()) -> None:
     from pydantic import ValidationError
 
     from coordinator.cli.server import run
@@ -74,4 +87,7 @@ def _run(host: str | None, port: int | None, *, insecure: bool, banner: bool) ->
         first = error.errors(include_url=False, include_input=False)[0]
         fail(f"the setting {'.'.join(str(part) for part in first['loc'])}: {first['msg']}", usage_code)
     stated = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    raise typer.Exit(run(settings.model_copy(update=stated), insecure=insecure, banner=banner))
+    if participants and not settings.embedded_broker:
+        fail("--participants run on the broker in this process; AMENDS_BROKER_URL names another", usage_code)
+    settings = settings.model_copy(update=stated)
+    raise typer.Exit(run(settings, insecure=insecure, banner=banner, participants=participants))

@@ -8,15 +8,17 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 import sqlalchemy as sa
 import uvicorn
 
 from amends.errors import BrokerError
+from amends.local import LocalBroker
 from coordinator.app import App, build
 from coordinator.config import Settings
+from coordinator.embedded import load_participants, serving
 from coordinator.errors import StoreUnavailable, UnsupportedDatabase
 from coordinator.telemetry import release
 from coordinator.telemetry.logs import configure_logging
@@ -55,7 +57,7 @@ class Server(uvicorn.Server):
         self._loop.call_soon_threadsafe(self._desk.stop)
 
 
-def run(settings: Settings, *, insecure: bool, banner: bool) -> int:
+def run(settings: Settings, *, insecure: bool, banner: bool, participants: Sequence[str] = ()) -> int:
     """Run until a signal; the exit code. 0: asked to end. 70: a loop ended by itself."""
     try:
         configure_logging(settings.log_format, settings.log_level)
@@ -77,15 +79,19 @@ def run(settings: Settings, *, insecure: bool, banner: bool) -> int:
     except OSError as error:
         log.critical("Can't listen on %s port %s: %s", settings.host, settings.port, error.strerror or error)
         return refused_code
-    with listener, asyncio.Runner(loop_factory=uvicorn.Config("").get_loop_factory()) as runner:
-        return runner.run(_serve(settings, listener, banner=banner))
+    with listener, asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
+        return runner.run(_serve(settings, listener, banner=banner, participants=participants))
 
 
-async def _serve(settings: Settings, listener: socket.socket, *, banner: bool) -> int:
+async def _serve(settings: Settings, listener: socket.socket, *, banner: bool, participants: Sequence[str]) -> int:
     try:
-        app = await build(settings)
-    except (UnsupportedDatabase, BrokerError) as error:
+        loaded = [one for place in participants for one in await load_participants(place)]
+        app = await build(settings, broker=LocalBroker() if loaded else None)
+    except (UnsupportedDatabase, BrokerError, OSError, ImportError, ValueError) as error:
         log.critical("%s", error, extra={"action": "server.misconfigured"})
+        return usage_code
+    except sa.exc.DBAPIError as error:
+        log.critical("The database can't be opened: %s", error.orig, extra={"action": "server.misconfigured"})
         return usage_code
     except StoreUnavailable as error:
         log.critical("The database can't be reached: %s", error, extra={"action": "server.store_unavailable"})
@@ -94,23 +100,27 @@ async def _serve(settings: Settings, listener: socket.socket, *, banner: bool) -
     def announce() -> None:
         _announce(settings, url_of(settings, listener), banner=banner)
 
-    web = create_web(app)
+    web = create_web(app, begins_and_ends_it=False)
     config = uvicorn.Config(
         web,
         log_config=None,
         access_log=False,
         server_header=False,
+        ws="none",
         lifespan="on",
         timeout_graceful_shutdown=graceful_seconds,
         timeout_keep_alive=30,
     )
     server = Server(config, web.state.desk)
+    await app.start()
     watching = asyncio.ensure_future(_watch(app, server, announce))
     try:
-        await server.serve(sockets=[listener])
+        async with serving(loaded, app.broker):
+            await server.serve(sockets=[listener])
     finally:
         watching.cancel()
         await asyncio.wait([watching])
+        await app.stop()
     if watching.cancelled():
         return 0 if server.started else refused_code
     return watching.result()

@@ -33,7 +33,7 @@ def waiting(desk: Desk, definition: SagaDefinition, detail: SagaDetail, at: date
         return _answer(desk, at, wait.kind, _sentence(wait), wait)
     unsent = _unsent(desk, detail, current_key(saga.step(wait.step)))
     if unsent:
-        return _answer(desk, at, "outbox", f"the command has not left the outbox: {_why(unsent, at)}", wait)
+        return _answer(desk, at, "outbox", f"the command has not left the outbox: {_why(desk, unsent, at)}", wait)
     if wait.participant not in desk.coordinator.fleet.attended(at):
         return _answer(desk, at, "no_consumer", f"no live worker of {wait.participant}; its command waits", wait)
     return _answer(desk, at, wait.kind, _sentence(wait), wait)
@@ -82,9 +82,11 @@ def _unsent(desk: Desk, detail: SagaDetail, key: str) -> Unsent | None:
     return None
 
 
-def _why(unsent: Unsent, at: datetime) -> str:
+def _why(desk: Desk, unsent: Unsent, at: datetime) -> str:
     if unsent.parked_reason:
         return f"parked: {unsent.parked_reason}"
+    if not desk.coordinator.broker.connected:
+        return "the broker can't be reached"
     if unsent.last_error:
         return f"{unsent.last_error}, tried {unsent.tries} times"
     waited = (at - unsent.created_at).total_seconds()

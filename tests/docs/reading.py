@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -56,3 +57,8 @@ def prose(path: Path) -> str:
 def anchors(path: Path) -> set[str]:
     """The names under which a file's headings can be linked to."""
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in heading.findall(prose(path))}
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a process that finds this repository's packages."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "participants" / "sdk")]), **more}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +14,13 @@ from coordinator.app import build
 from coordinator.config import Settings
 from coordinator.engine import Beginning
 from coordinator.saga.state import Saga
-from tests.docs.reading import block, blocks, root
+from tests.docs.reading import block, blocks, environment, root
 from tests.waiting import eventually
 
 readme = root / "README.md"
+
+# Each starts several processes, and libraries take their time to load on a busy machine.
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture
@@ -31,13 +33,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "participants" / "sdk")]), **more}
-
-
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment(), capture_output=True, text=True, timeout=50
+        [sys.executable, *arguments], cwd=folder, env=environment(), capture_output=True, text=True, timeout=150
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -368,7 +369,8 @@ async def test_an_effect_outside_the_database_counts_as_unknown_when_it_fails(sq
 
 def test_importing_it_loads_no_coordinator() -> None:
     script = "import json, sys, amends.testing; print(json.dumps(sorted(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     loaded = json.loads(done.stdout)
     assert "amends.testing" in loaded
     assert [name for name in loaded if name.partition(".")[0] in ("coordinator", "sqlalchemy", "jmespath")] == []
