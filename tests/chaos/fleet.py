@@ -1,4 +1,4 @@
-"""The processes of a run: two coordinators and two workers of each service, real ones, that can be killed at any time.
+"""The processes of a run: two coordinators and some workers of each service, real ones, that can be killed at any time.
 
 Each is watched by `tests.servers.guard`, so that none outlives the run, however it ends.
 """
@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.chaos.evidence import books, connected
 from tests.servers.process import GuardedProcess, free_port
 
 root = Path(__file__).parents[2]
-coordinators, workers_each = 2, 2
+coordinators = 2
 lease_seconds = 5.0  # how long the commands of a coordinator that was killed wait for another
 worker_concurrency = 8
 ready_seconds_max = 60.0
@@ -40,6 +41,7 @@ class Member:
     kills: int = 0
     deaths: list[str] = field(default_factory=list)  # ends that nobody asked for
     process: GuardedProcess = field(init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.process = GuardedProcess(self.name, user=None, stop_signal=signal.SIGTERM)
@@ -49,13 +51,18 @@ class Member:
 
     def kill(self) -> None:
         """kill -9, and start it again at once."""
-        self.note_death()
-        self.process.end(signal.SIGKILL)
-        self.kills += 1
-        self.start()
+        with self._lock:
+            self._revive()
+            self.process.end(signal.SIGKILL)
+            self.kills += 1
+            self.start()
 
-    def note_death(self) -> None:
-        """Whether it has ended by itself; if so it is kept why, and a new life begins."""
+    def look(self) -> None:
+        """If it has ended by itself, keep why, and begin a new life."""
+        with self._lock:
+            self._revive()
+
+    def _revive(self) -> None:
         if not self.process.running:
             self.deaths.append(self.process.last_words())
             self.process.end(signal.SIGKILL)
@@ -65,7 +72,9 @@ class Member:
 class Fleet:
     """All members, over the databases and the broker they were given."""
 
-    def __init__(self, postgres_url: str, rabbitmq_url: str, *, prefix: str, logs: Path | None = None) -> None:
+    def __init__(
+        self, postgres_url: str, rabbitmq_url: str, *, prefix: str, workers_each: int, logs: Path | None = None
+    ) -> None:
         self._server = postgres_url
         self._prefix = prefix
         self._logs = logs

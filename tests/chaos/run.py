@@ -7,13 +7,15 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import asyncpg
 
 from tests.chaos.checker import Story, Violation, check, explain
 from tests.chaos.evidence import Evidence, connected, quiet_queues, read, take_notes, take_stock
@@ -26,12 +28,12 @@ look_seconds = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Where a run takes place. `restart_broker`: None where the broker is somebody else's."""
+    """Where a run takes place. `disasters` befall the servers, each once, spread over the run; by name."""
 
     postgres_url: str
     rabbitmq_url: str
     management_url: str
-    restart_broker: Callable[[], None] | None = None
+    disasters: Mapping[str, Callable[[], None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Weather:
     seconds: float = 150.0  # from the first order to the last saga's end
     seed: int = 1
     open_max: int = 100  # orders under way at a time: this is not a test of how long queues may get
+    workers_each: int = 2
     kill: bool = True
     kill_every_seconds: float = 3.0
     kills_max: int | None = None
@@ -58,7 +61,7 @@ class Summary:
     statuses: dict[str, int] = field(default_factory=dict)
     compensated_without_cause: int = 0  # timeouts while somebody was dead: allowed, but not many
     kills: dict[str, int] = field(default_factory=dict)
-    broker_restarts: int = 0
+    disasters: list[str] = field(default_factory=list)
     answers: dict[str, int] = field(default_factory=dict)
     seconds_to_start: float = 0.0
     seconds_to_settle: float = 0.0
@@ -70,7 +73,13 @@ class Summary:
 async def run(ground: Ground, weather: Weather, *, tell: Callable[[str], None]) -> Summary:
     """One run. Raises nothing for what the product does wrong: that is in the summary."""
     prefix = f"chaos_{time.time_ns():x}"
-    fleet = Fleet(ground.postgres_url, ground.rabbitmq_url, prefix=prefix, logs=weather.logs)
+    fleet = Fleet(
+        ground.postgres_url,
+        ground.rabbitmq_url,
+        prefix=prefix,
+        workers_each=weather.workers_each,
+        logs=weather.logs,
+    )
     summary = Summary(weather.orders, weather.seed)
     try:
         tell("starting the fleet")
@@ -115,13 +124,18 @@ async def _storm(
         with suppress(TimeoutError):
             async with asyncio.timeout(weather.seconds):
                 while True:
-                    statuses = await _statuses(fleet)
+                    try:
+                        statuses = await _statuses(fleet)
+                    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                        tell(f"nobody can look: {error}")
+                        await asyncio.sleep(look_seconds)
+                        continue
                     ended = statuses["completed"] + statuses["compensated"]
                     load.see(ended)
                     kills = sum(member.kills for member in fleet.members)
                     tell(f"{load.acknowledged} of {len(wanted)} started, {ended} ended, {kills} kills")
                     for member in fleet.members:
-                        await asyncio.to_thread(member.note_death)
+                        await asyncio.to_thread(member.look)
                     if starting.done() and not summary.seconds_to_start:
                         starting.result()
                         summary.seconds_to_start = time.monotonic() - began
@@ -138,18 +152,20 @@ async def _storm(
 
 
 async def _kill(fleet: Fleet, ground: Ground, weather: Weather, load: Load, summary: Summary) -> None:
-    """Every few seconds somebody dies and begins anew; once, when half of the orders are in, the broker restarts."""
+    """Every few seconds somebody dies and begins anew, or a server does, whenever another share of the orders is in."""
     if not weather.kill:
         return
     chance = Random(weather.seed)
-    killed = 0
+    killed, coming = 0, list(ground.disasters.items())
     while weather.kills_max is None or killed < weather.kills_max:
         await asyncio.sleep(weather.kill_every_seconds)
-        if ground.restart_broker and not summary.broker_restarts and load.acknowledged > weather.orders / 2:
-            summary.broker_restarts += 1
-            await asyncio.to_thread(ground.restart_broker)
+        share = (len(summary.disasters) + 1) / (len(ground.disasters) + 1)
+        if coming and load.acknowledged > weather.orders * share:
+            name, happen = coming.pop(0)
+            summary.disasters.append(name)
+            await asyncio.to_thread(happen)
             continue
-        kind = chance.choice(["coordinator", "worker"])
+        kind = ("coordinator", "worker")[killed % 2]
         victim: Member = chance.choice([member for member in fleet.members if member.kind == kind])
         await asyncio.to_thread(victim.kill)
         killed += 1

@@ -144,4 +144,57 @@ bugs = (
         ),
         ("tests/sdk",),
     ),
+    Bug(
+        "a reply is acknowledged before what it says is committed",
+        (
+            (
+                "coordinator/replies.py",
+                "        while True:\n            try:\n                await self._settle(",
+                "        await consumer.acknowledge(deliveries)\n"
+                "        while True:\n            try:\n                await self._settle(",
+            ),
+        ),
+        ("tests/crash", "-k", "reply"),
+    ),
+    Bug(
+        "a command is acknowledged before its reply is confirmed",
+        (
+            (
+                "participants/sdk/amends/answers.py",
+                "        body = frame(",
+                "        for waiting in batch:\n            waiting.held.settle()\n"
+                "        await self._hand.give_back([waiting.held for waiting in batch])\n        body = frame(",
+            ),
+            (
+                "participants/sdk/amends/answers.py",
+                "        if await publish_for_certain(self._broker, self._address, body):\n"
+                "            for waiting in batch:\n                waiting.held.settle()\n",
+                "        if await publish_for_certain(self._broker, self._address, body):\n            return\n",
+            ),
+        ),
+        ("tests/crash", "-k", "participant"),
+    ),
+    Bug(
+        "what a dead coordinator had leased is never taken over",
+        (
+            (
+                "coordinator/store/outbox.py",
+                'outbox.c.available_at <= sa.bindparam("now", type_=Moment),',
+                'outbox.c.available_at <= sa.bindparam("now", type_=Moment),\n                '
+                "outbox.c.lease_token.is_(None),",
+            ),
+        ),
+        ("tests/crash", "-k", "coordinator"),
+    ),
+    Bug(
+        "an outbox row is written after the transaction of its saga, by the relay alone",
+        (
+            (
+                "coordinator/store/sagas.py",
+                "commands = [outbox_record(row, lease_token, lease_until) for item in kept for row in item.outbox]",
+                "commands: list[tuple[object, ...]] = []",
+            ),
+        ),
+        ("tests/crash", "-k", "coordinator"),
+    ),
 )
