@@ -35,7 +35,7 @@ worlds = [
 ]
 wide_worlds = [
     plans.skipping(external=True),
-    plans.optional(external=True),
+    plans.optional(external=True, undo_attempts=1),
     plans.fork(outcomes=("succeeded", "refused"), undo_attempts=2, undo_outcomes=("undone", "failed")),
     plans.external("a", undo_attempts=2),
     plans.external("b", undo_attempts=2),
