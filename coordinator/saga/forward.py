@@ -30,7 +30,7 @@ def advance(draft: Draft) -> None:
     ready: dict[str, Any] = {}
     for name in draft.definition.order:
         step = draft.definition.by_name[name]
-        if draft.run(name).status is StepStatus.PENDING and all(_is_through(draft, before) for before in step.after):
+        if draft.run(name).status is StepStatus.PENDING and _way_is_clear(draft, step):
             _begin(draft, step, ready)
             if not draft.forward:
                 return
@@ -38,6 +38,20 @@ def advance(draft: Draft) -> None:
         draft.send_action(name, data)
     if all(_is_through(draft, step.name) or _is_waived(draft, step.name) for step in draft.definition.steps):
         _end_forward(draft)
+
+
+def _way_is_clear(draft: Draft, step: Step) -> bool:
+    """Whether everything before a step is through. A step can be skipped before its turn, and those behind it must not
+    overtake what came before it."""
+    ancestors = draft.definition.ancestors
+    return all(
+        _is_through(draft, before)
+        and (
+            draft.run(before).status is not StepStatus.SKIPPED
+            or all(_is_through(draft, earlier) for earlier in ancestors[before])
+        )
+        for before in step.after
+    )
 
 
 def _is_through(draft: Draft, name: str) -> bool:

@@ -63,7 +63,7 @@ bugs = (
                 "SagaStatus.COMPENSATED: frozenset({SagaStatus.COMPENSATING}),",
             ),
         ),
-        ("tests/saga", "tests/lives"),
+        ("tests/lives", "tests/saga"),
     ),
     Bug(
         "outbox rows are written outside the transaction of the state",

@@ -79,6 +79,17 @@ def pivot(*, external: bool = False, rules: Rules | None = None) -> Plan:
     return Plan(f"pivot{', external' if external else ''}", steps, {"a": once, "p": turning, "r": once})
 
 
+def skipping(*, external: bool = False) -> Plan:
+    """A, then B, then the pivot P; a person may skip A or B at any moment."""
+    steps = definition(
+        step("a", undo_attempts=1), step("b", "a", undo_attempts=1), step("p", "b", kind=StepKind.PIVOT, attempts=1)
+    )
+    participant = Participant(("succeeded", "failed"), ("undone",))
+    first = Participant(("succeeded", "failed"), ("undone",), external=external)
+    participants = {"a": first, "b": participant, "p": participant}
+    return Plan(f"skipping before the pivot{', external' if external else ''}", steps, participants, skippable="ab")
+
+
 def external(place: str, *, undo_attempts: int = 1, rules: Rules | None = None) -> Plan:
     """A chain of two, of which one has effects outside its database."""
     steps = definition(

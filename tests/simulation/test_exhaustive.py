@@ -29,11 +29,13 @@ worlds = [
     plans.optional(external=True, attempts=1),
     plans.pivot(),
     plans.pivot(external=True),
+    plans.skipping(),
     plans.external("a"),
     plans.external("b"),
 ]
 wide_worlds = [
-    plans.optional(external=True),
+    plans.skipping(external=True),
+    plans.optional(external=True, undo_attempts=1),
     plans.fork(outcomes=("succeeded", "refused"), undo_attempts=2, undo_outcomes=("undone", "failed")),
     plans.external("a", undo_attempts=2),
     plans.external("b", undo_attempts=2),
@@ -51,6 +53,7 @@ def _few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inquiry, "tries_max", tries_max)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("plan", worlds, ids=name)
 def test_no_rule_is_broken_in_any_state(plan: Plan) -> None:

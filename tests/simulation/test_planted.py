@@ -61,6 +61,14 @@ def test_a_saga_that_turns_while_its_pivot_is_in_flight_is_noticed(monkeypatch: 
     _notices(plans.pivot(), "turned")
 
 
+def test_a_step_that_overtakes_behind_a_skipped_one_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hasty(draft: Draft, step: Step) -> bool:
+        return all(forward._is_through(draft, before) for before in step.after)
+
+    monkeypatch.setattr(forward, "_way_is_clear", hasty)
+    _notices(plans.skipping(), "pivot")
+
+
 def test_a_sibling_in_flight_that_is_not_waited_for_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = backward.is_settled
 

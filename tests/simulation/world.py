@@ -27,6 +27,7 @@ from coordinator.saga.event import (
     Event,
     Kind,
     Replied,
+    SkipRequested,
     Started,
     Undone,
     Voided,
@@ -45,11 +46,12 @@ Decide = Callable[[SagaDefinition, Saga, Event], Decision]
 
 @dataclass(frozen=True)
 class Plan:
-    """A small world: a definition, and who does its steps."""
+    """A small world: a definition, who does its steps, and which of them a person may skip."""
 
     name: str
     definition: SagaDefinition
     participants: dict[str, Participant]
+    skippable: str = ""
 
 
 class Message(NamedTuple):
@@ -123,7 +125,9 @@ class World:
 
     def requests(self, state: State) -> Iterator[tuple[State, int, int]]:
         """As `successors`: what follows if a person asks for something. No saga may depend on that."""
-        return self._happen(state, "cancel")
+        yield from self._happen(state, "cancel")
+        for name in self.plan.skippable:
+            yield from self._happen(state, f"skip {name}")
 
     # -- the coordinator ---------------------------------------------------------------------------------------------
 
@@ -143,6 +147,8 @@ class World:
             return saga, _replied(self.messages[what])
         if what == "cancel":
             return saga, CancelRequested(now, "ann", "")
+        if what.startswith("skip "):
+            return saga, SkipRequested(now, what.removeprefix("skip "), "ann", "")
         if what == "deadline":
             assert saga.deadline
             return replace(saga, deadline=replace(saga.deadline, due=now)), Woke(now)
