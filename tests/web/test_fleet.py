@@ -165,7 +165,7 @@ async def test_a_parked_command_that_nobody_awaits_any_more_is_not_sent(site: Si
     saga_id = await site.begin()
 
     async def charging() -> bool:
-        return (await site.saga(saga_id))["steps"][1]["status"] == "dispatched"
+        return str((await site.saga(saga_id))["steps"][1]["status"]) == "dispatched"
 
     await eventually(charging, "the second step")
     await site.http.post("/v1/pauses", json={"scope": "participant", "name": "inventory", "reason": "r"})

@@ -98,7 +98,7 @@ async def test_a_refused_start_leaves_the_key_free(site: Site) -> None:
 
 @pytest.mark.parametrize("key", ["", '""', "a b", '"open', 'in"side', "x" * 129, '"' + "x" * 129 + '"', "clé"])
 async def test_a_key_that_is_none_is_refused(small_site: Site, key: str) -> None:
-    headers = {"Idempotency-Key": key.encode("latin-1")}
+    headers = {b"Idempotency-Key": key.encode("latin-1")}
 
     response = await small_site.http.post("/v1/sagas", json={"definition": "chain"}, headers=headers)
 

@@ -87,7 +87,8 @@ async def test_an_inline_definition_is_registered_under_its_name(site: Site) -> 
 async def test_an_input_that_breaks_the_schema_starts_nothing(site: Site) -> None:
     await site.define(strict)
 
-    for wrong in ({}, {"total": "7"}, None, [], {"total": 1.5}):
+    wrongs: tuple[Any, ...] = ({}, {"total": "7"}, None, [], {"total": 1.5})
+    for wrong in wrongs:
         response = await site.http.post("/v1/sagas", json={"definition": "strict", "input": wrong})
         problem = problem_of(response, 422, "invalid-input")
         assert problem["errors"][0]["pointer"] == "/input"
@@ -172,7 +173,7 @@ async def test_a_saga_says_that_nobody_consumes(site: Site) -> None:
     await site.app.fleet.refresh()
 
     async def waits() -> bool:
-        return (await site.saga(saga_id))["waiting_on"]["kind"] == "no_consumer"
+        return str((await site.saga(saga_id))["waiting_on"]["kind"]) == "no_consumer"
 
     await eventually(waits, "the command to be with the broker, where nobody takes it")
     waiting = (await site.saga(saga_id))["waiting_on"]

@@ -76,7 +76,7 @@ async def test_a_cancel_undoes_and_keeps_who_and_why(site: Site) -> None:
     saga_id = await site.begin()
 
     async def charging() -> bool:
-        return step(await site.saga(saga_id), "charge")["status"] == "dispatched"
+        return str(step(await site.saga(saga_id), "charge")["status"]) == "dispatched"
 
     await eventually(charging, "the second step")
     response = await site.http.post(f"/v1/sagas/{saga_id}/cancel", json={"by": "ada", "reason": "wrong size"})
@@ -237,7 +237,7 @@ async def test_a_compensation_is_told_why(site: Site) -> None:
     saga_id = await site.begin()
 
     async def charging() -> bool:
-        return step(await site.saga(saga_id), "charge")["status"] == "dispatched"
+        return str(step(await site.saga(saga_id), "charge")["status"]) == "dispatched"
 
     await eventually(charging, "the second step")
     await site.puppet("payment")
