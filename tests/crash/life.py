@@ -53,7 +53,7 @@ ledger = sa.Table(
     sa.Column("kind", sa.Text, nullable=False),
 )
 lease_seconds = 1.0
-recovery_seconds = 15.0  # half of what a step's timeout would take: it is not timeouts that bring an order back
+recovery_seconds = 20.0  # less than what a step's timeout would take: it is not timeouts that bring an order back
 
 
 @dataclass(frozen=True, slots=True)
