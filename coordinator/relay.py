@@ -60,6 +60,7 @@ class Relay:
         self._tasks: asyncio.TaskGroup | None = None
         self._held: set[str] = set()  # the ids this process has in memory or with the broker
         self._out: set[str] = set()  # of these, the ids that the broker has been given
+        self._arrived: set[str] = set()  # and those it has confirmed, until the database has forgotten them
         self._confirmed: deque[OutboxRow] = deque()
         self._unsent: deque[_Unsent] = deque()
         self._some = asyncio.Event()
@@ -93,8 +94,8 @@ class Relay:
             await self._hand_back()
 
     def in_flight(self, row_id: str) -> bool:
-        """Whether the broker has been given this row, though it has not confirmed it yet."""
-        return row_id in self._out
+        """Whether the broker has been given this row, though the database still holds it."""
+        return row_id in self._out or row_id in self._arrived
 
     # -- lanes -------------------------------------------------------------------------------------------------------
 
@@ -134,6 +135,7 @@ class Relay:
         if confirm is Confirm.CONFIRMED:
             lane.failures = 0
             self._confirmed.extend(rows)
+            self._arrived.update(row.id for row in rows)
             self._some.set()
             if self._tell_confirmed:
                 self._tell_confirmed(rows, self._now())
@@ -237,6 +239,7 @@ class Relay:
                 self._confirmed.extendleft(reversed(rows))
                 raise
             self._held.difference_update(row.id for row in rows)
+            self._arrived.difference_update(row.id for row in rows)
             at = self._now()
             for row in rows:
                 if (at - row.created_at).total_seconds() > late_seconds:

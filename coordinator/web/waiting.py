@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from coordinator.saga.clocks import current_key
 from coordinator.saga.definition import SagaDefinition
@@ -13,6 +13,7 @@ from coordinator.web.desk import Desk
 
 # What a list can be filtered by. `outbox` is not among them: it is a matter of moments, or of GET /v1/outbox.
 listed = ("paused", "blocked", "reply", "no_consumer", "inquiry", "backoff", "unreadable")
+noticed_after = timedelta(seconds=2)
 answered_by_participant = (WaitingKind.REPLY, WaitingKind.INQUIRY)
 
 
@@ -31,7 +32,7 @@ def waiting(desk: Desk, definition: SagaDefinition, detail: SagaDetail, at: date
         return _answer(desk, at, "paused", held, wait)
     if wait.kind not in answered_by_participant or wait.step is None:
         return _answer(desk, at, wait.kind, _sentence(wait), wait)
-    unsent = _unsent(desk, detail, current_key(saga.step(wait.step)))
+    unsent = _unsent(desk, detail, current_key(saga.step(wait.step)), at)
     if unsent:
         return _answer(desk, at, "outbox", f"the command has not left the outbox: {_why(desk, unsent, at)}", wait)
     if wait.participant not in desk.coordinator.fleet.attended(at):
@@ -74,11 +75,15 @@ def _held(desk: Desk, definition: str, participant: str | None) -> str | None:
     return None
 
 
-def _unsent(desk: Desk, detail: SagaDetail, key: str) -> Unsent | None:
-    """The awaited command, if it is in the outbox and the broker has not been given it."""
+def _unsent(desk: Desk, detail: SagaDetail, key: str, at: datetime) -> Unsent | None:
+    """The awaited command, if it is in the outbox and the broker has not been given it.
+
+    Every command is there for a moment: only one with a reason, or that has been there for a while, is worth a word.
+    """
     for unsent in detail.unsent:
         if unsent.key == key and not desk.coordinator.relay.in_flight(f"{detail.saga.id}/{unsent.key}"):
-            return unsent
+            stuck = unsent.parked_reason or unsent.last_error or not desk.coordinator.broker.connected
+            return unsent if stuck or at - unsent.created_at > noticed_after else None
     return None
 
 
