@@ -54,7 +54,7 @@ def fork(
     return Plan(f"fork and join{', external ' if external else ''}{external}", steps, participants)
 
 
-def optional(*, external: bool = False, attempts: int = 2, rules: Rules | None = None) -> Plan:
+def optional(*, external: bool = False, attempts: int = 2, undo_attempts: int = 2, rules: Rules | None = None) -> Plan:
     """A, then B that may fail, then C."""
     steps = definition(
         step("a", attempts=1, undo_attempts=1),
