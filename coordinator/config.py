@@ -24,7 +24,7 @@ class Settings(BaseSettings):
         default=2, ge=1, le=16, description="transactions of the engine at a time (SQLite: always 1)"
     )
     lease_seconds: float = Field(
-        default=30.0, ge=1.0, le=3600.0, description="how long a process that died keeps its commands from the others"
+        default=10.0, ge=1.0, le=3600.0, description="how long a process that died keeps its commands from the others"
     )
     migrate: bool = Field(default=True, description="bring the database's schema up to date at the start")
     otlp_endpoint: str | None = Field(

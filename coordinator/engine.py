@@ -123,7 +123,7 @@ class Engine:
         wake: Callable[[datetime], None],
         observers: Sequence[Observer] = (),
         lanes: int = 1,
-        lease_seconds: float = 30.0,
+        lease_seconds: float = 10.0,
     ) -> None:
         self._store, self._definitions, self._fleet = store, definitions, fleet
         self._now, self._token, self._outgoing, self._wake, self._observers = now, token, outgoing, wake, observers

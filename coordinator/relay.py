@@ -51,7 +51,7 @@ class Relay:
         token: str,
         published_late: Callable[[OutboxRow], None],
         confirmed: Confirmed | None = None,
-        lease_seconds: float = 30.0,
+        lease_seconds: float = 10.0,
     ) -> None:
         self._outbox, self._broker, self._fleet = outbox, broker, fleet
         self._now, self._token, self._published_late = now, token, published_late
