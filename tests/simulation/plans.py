@@ -58,7 +58,7 @@ def optional(*, external: bool = False, attempts: int = 2, undo_attempts: int = 
     """A, then B that may fail, then C."""
     steps = definition(
         step("a", attempts=1, undo_attempts=1),
-        step("b", "a", optional=True, attempts=attempts, undo_attempts=attempts),
+        step("b", "a", optional=True, attempts=attempts, undo_attempts=undo_attempts),
         step("c", "b", attempts=1),
     )
     once = Participant(("succeeded", "failed"), ("undone",), rules=rules)

@@ -26,7 +26,7 @@ worlds = [
     plans.fork(),
     plans.fork(attempts=1, outcomes=("succeeded", "failed"), external="b"),
     plans.optional(),
-    plans.optional(external=True, attempts=1),
+    plans.optional(external=True, attempts=1, undo_attempts=1),
     plans.pivot(),
     plans.pivot(external=True),
     plans.skipping(),
