@@ -84,7 +84,9 @@ def _begin(draft: Draft, step: Step, ready: dict[str, Any]) -> None:
 
 def _end_forward(draft: Draft) -> None:
     if any(run.status is StepStatus.WAIVED for run in draft.runs()):
-        close(draft, half_done=False)
+        # Without its pivot a saga is half done: what came before it is there, and what it was for is not.
+        pivot = draft.definition.pivot
+        close(draft, half_done=pivot is not None and draft.run(pivot.name).status is StepStatus.WAIVED)
         return
     left = tuple(
         EffectLeft(run.name, LeftBecause.IRREVERSIBLE, step.irreversible or "", certain=False)
