@@ -95,6 +95,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     servers = config.stash[servers_key]
     for line in servers.origins() if isinstance(servers, Servers) else []:
         terminalreporter.write_line(line)
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties if report.when == "call" else []:
+            if name == "searched":
+                terminalreporter.write_line(f"searched {value}")
 
 
 # --- fixtures ---------------------------------------------------------------------------------------------------------

@@ -85,16 +85,12 @@ def test_every_make_target_that_is_named_exists() -> None:
 
 
 def test_every_verb_of_the_command_that_is_named_exists() -> None:
-    if not any((root / "coordinator").glob("cli*")):
-        pytest.skip("there is no command yet")
     named = {verb for path in readmes() for verb in re.findall(r"(?:^|[`/ ])amends ([a-z][a-z-]+)", _code(path))}
     missing = [verb for verb in sorted(named) if _amends(verb, "--help") != 0]
     assert missing == []
 
 
 def test_every_address_that_is_called_exists() -> None:
-    if not (root / "coordinator" / "web" / "api").exists():
-        pytest.skip("there is no API yet")
     sources = "\n".join(path.read_text("utf-8") for path in (root / "coordinator" / "web" / "api").glob("*.py"))
     known = set(re.findall(r"\"(/v1/[a-z-]+)", sources))
     verbs = set(re.findall(r"\"(?:/\{[a-z_]+:str\})?(?:/steps/\{step:str\})?/([a-z]+)\"", sources))
