@@ -5,8 +5,8 @@ was sent may arrive at any time, any number of times, or never (`world`). In eve
 and from every state there must be a way, without a person, to where the saga may stay (`search`). The scope is bounded
 by the number of steps and attempts and by the outcomes a handler may come to, never by how often a message is repeated.
 
-`AMENDS_DEEP=1` searches larger scopes of the same worlds, too: millions of states, some minutes. The end of the run says
-how large each space was.
+`AMENDS_DEEP=1` searches larger scopes of the same worlds, too: millions of states, some minutes. The end of the run
+says how large each space was.
 """
 
 from __future__ import annotations
