@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -19,37 +19,23 @@ from coordinator.definitions import Definitions
 from coordinator.errors import Quarantined, StoreUnavailable, UnknownSaga
 from coordinator.fleet import Fleet
 from coordinator.lane import Lane, fail
-from coordinator.saga.decision import Decision, Incident, SendCommand, VoidUnsent
+from coordinator.move import Handled, Job, Move, Wake
+from coordinator.saga.decision import Decision, Incident, SendCommand
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.event import Event, Failure, Kind, Replied, Started, Unsendable, Voided, Woke
-from coordinator.saga.explain import waiting_on
-from coordinator.saga.record import dump_event
 from coordinator.saga.state import Saga, wake_at
 from coordinator.saga.transition import decide
 from coordinator.schema import violation
 from coordinator.store.sagas import SagaStore
-from coordinator.store.values import Change, Created, Creation, HistoryEntry, NewSaga, OutboxRow, Unreadable
+from coordinator.store.values import Created, Creation, NewSaga, OutboxRow, Unreadable
 from coordinator.supervisor import uncut
 from coordinator.wire import new_id, outbox_row, parse_key
 
 log = logging.getLogger(__name__)
 
 batch_max = 256  # events in one transaction
+outage_pause_seconds = 1.0  # between two looks for a database that is away; what waits is kept however long
 conflicts_max = 50  # how often one event may lose its compare-and-set before something must be wrong
-
-
-@dataclass(frozen=True, slots=True)
-class Wake:
-    """A saga's clock may have run out. The engine adds the facts and makes it a `Woke`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Handled:
-    """What came of an event: the saga as it now stands, or why a person's request was refused."""
-
-    saga: Saga
-    refused: str | None = None
-    changed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,35 +52,10 @@ class Beginning:
 
 
 @dataclass(slots=True)
-class _Job:
-    saga_id: str
-    event: Event | Wake
-    done: asyncio.Future[Handled]
-    conflicts: int = 0
-
-
-@dataclass(slots=True)
 class _Start:
     new: NewSaga
-    move: _Move
+    move: Move
     done: asyncio.Future[Creation]
-
-
-@dataclass(slots=True)
-class _Move:
-    """One saga's way through a batch: from where it was loaded to where the events took it."""
-
-    definition: SagaDefinition
-    loaded: Saga
-    saga: Saga
-    jobs: list[_Job] = field(default_factory=list)
-    decisions: list[Decision] = field(default_factory=list)
-    outcomes: list[Handled] = field(default_factory=list)
-    rows: list[OutboxRow] = field(default_factory=list)
-
-    @property
-    def recorded(self) -> bool:
-        return self.saga.revision != self.loaded.revision
 
 
 class Outgoing(Protocol):
@@ -128,7 +89,7 @@ class Engine:
         self._store, self._definitions, self._fleet = store, definitions, fleet
         self._now, self._token, self._outgoing, self._wake, self._observers = now, token, outgoing, wake, observers
         self._lease_seconds = lease_seconds
-        self._lanes: list[Lane[_Job]] = [Lane() for _ in range(lanes)]
+        self._lanes: list[Lane[Job]] = [Lane() for _ in range(lanes)]
         self._starts: Lane[_Start] = Lane()
 
     def observe(self, observer: Observer) -> None:
@@ -143,13 +104,13 @@ class Engine:
 
     async def handle(self, saga_id: str, event: Event | Wake) -> Handled:
         """Let an event happen to a saga; returns once it is committed. Raises UnknownSaga, Quarantined."""
-        job = _Job(saga_id, event, asyncio.get_running_loop().create_future())
+        job = Job(saga_id, event, asyncio.get_running_loop().create_future())
         await self._lane(saga_id).put(job)
         return await job.done
 
     def tell(self, saga_id: str, event: Event) -> None:
         """As `handle`, for who does not wait for what comes of it."""
-        self._lane(saga_id).put_now(_Job(saga_id, event, asyncio.get_running_loop().create_future()))
+        self._lane(saga_id).put_now(Job(saga_id, event, asyncio.get_running_loop().create_future()))
 
     async def run(self) -> None:
         """Move sagas until cancelled. A batch that is being committed is let finish."""
@@ -169,7 +130,7 @@ class Engine:
                         job.done.cancel()
                 raise
 
-    def _lane(self, saga_id: str) -> Lane[_Job]:
+    def _lane(self, saga_id: str) -> Lane[Job]:
         return self._lanes[hash(saga_id) % len(self._lanes)]
 
     # -- starting ----------------------------------------------------------------------------------------------------
@@ -186,16 +147,16 @@ class Engine:
             tags=beginning.tags,
             trace_id=secrets.token_hex(16),
         )
-        move = _Move(definition, saga, saga)
+        move = Move(definition, saga, saga)
         self._decide(move, Started(at))
         new = NewSaga(
             saga=move.saga,
-            entries=_entries(move),
+            entries=move.entries(),
             outbox=tuple(move.rows),
             caller=beginning.caller,
             key=beginning.key,
             body_hash=beginning.body_hash,
-            **_standing(definition, move.saga),
+            **move.standing(),
         )
         return _Start(new, move, asyncio.get_running_loop().create_future())
 
@@ -218,20 +179,20 @@ class Engine:
 
     # -- moving ------------------------------------------------------------------------------------------------------
 
-    async def _move(self, batch: list[_Job]) -> None:
+    async def _move(self, batch: list[Job]) -> None:
         try:
             await self._move_once(batch)
         except StoreUnavailable as error:
             log.warning("The database can't be reached: %s", error, extra={"action": "engine.store_unavailable"})
-            await asyncio.sleep(1.0)
-            self._again([job for job in batch if not job.done.done()])
+            await asyncio.sleep(outage_pause_seconds)
+            self._give_back([job for job in batch if not job.done.done()])
 
-    async def _move_once(self, batch: list[_Job]) -> None:
+    async def _move_once(self, batch: list[Job]) -> None:
         ids = list(dict.fromkeys(job.saga_id for job in batch))
         loaded = await self._store.load(ids)
         waking = [job.saga_id for job in batch if isinstance(job.event, Wake)]
         unsent = await self._store.unsent(waking) if waking else {}
-        moves: dict[str, _Move] = {}
+        moves: dict[str, Move] = {}
         broken: dict[str, str] = {}
         for job in batch:
             saga = loaded.get(job.saga_id)
@@ -246,7 +207,7 @@ class Engine:
                 move = moves.get(saga.id)
                 if move is None:
                     definition = await self._definitions.get(saga.definition, saga.version)
-                    move = moves[saga.id] = _Move(definition, saga, saga)
+                    move = moves[saga.id] = Move(definition, saga, saga)
                 move.jobs.append(job)
                 self._decide(move, self._fact(job.event, move, unsent.get(saga.id, frozenset())))
             except StoreUnavailable:
@@ -262,7 +223,7 @@ class Engine:
             await self._store.quarantine(broken)
         await self._commit(list(moves.values()))
 
-    def _fact(self, event: Event | Wake, move: _Move, stored: Collection[str]) -> Event:
+    def _fact(self, event: Event | Wake, move: Move, stored: Collection[str]) -> Event:
         """The event with the facts that only the engine knows."""
         if isinstance(event, Wake):
             at = self._now()
@@ -277,7 +238,7 @@ class Engine:
                 return replace(event, fault=violation(step.output_schema, event.result))
         return event
 
-    def _decide(self, move: _Move, event: Event) -> None:
+    def _decide(self, move: Move, event: Event) -> None:
         """Decide one event, and again for each command that turns out not to be sendable."""
         decision = decide(move.definition, move.saga, event)
         move.saga = decision.saga
@@ -292,7 +253,7 @@ class Engine:
                     move.outcomes.pop()
                     move.outcomes[-1] = replace(move.outcomes[-1], saga=move.saga)
 
-    def _prepare(self, move: _Move, effect: SendCommand, at: datetime) -> Failure | None:
+    def _prepare(self, move: Move, effect: SendCommand, at: datetime) -> Failure | None:
         """Put a command among the rows to commit, or say why it can't be sent."""
         step = move.definition.by_name[effect.command.step]
         is_action = effect.command.kind is Kind.ACTION and not effect.inquiry
@@ -308,8 +269,8 @@ class Engine:
             raise Quarantined(move.saga.id, f"{effect.key} can't be sent: {error}") from error
         return None
 
-    async def _commit(self, moves: list[_Move]) -> None:
-        changes = [_change(move) for move in moves if move.recorded]
+    async def _commit(self, moves: list[Move]) -> None:
+        changes = [move.change() for move in moves if move.recorded]
         stale: frozenset[str] = frozenset()
         voided: Mapping[str, Sequence[str]] = {}
         if changes:
@@ -329,14 +290,18 @@ class Engine:
         for saga_id, keys in voided.items():
             self.tell(saga_id, Voided(self._now(), tuple(parse_key(key) for key in keys)))
 
-    def _again(self, jobs: Sequence[_Job]) -> None:
-        """Somebody else moved these sagas first: load and decide again, before anything newer."""
+    def _give_back(self, jobs: Sequence[Job]) -> None:
+        """To the head of their lanes, in their order: they go before anything newer."""
         for job in reversed(jobs):
+            self._lane(job.saga_id).put_first(job)
+
+    def _again(self, jobs: Sequence[Job]) -> None:
+        """Somebody else moved these sagas first: load and decide again."""
+        for job in jobs:
             job.conflicts += 1
             if job.conflicts > conflicts_max:
                 fail(job.done, Quarantined(job.saga_id, f"lost {conflicts_max} compare-and-sets in a row"))
-            else:
-                self._lane(job.saga_id).put_first(job)
+        self._give_back([job for job in jobs if not job.done.done()])
 
     def _committed(
         self, definition: SagaDefinition, before: Saga, decisions: Sequence[Decision], rows: Sequence[OutboxRow]
@@ -368,32 +333,3 @@ class Engine:
 
     def _lease_until(self) -> datetime:
         return self._now() + timedelta(seconds=self._lease_seconds)
-
-
-def _standing(definition: SagaDefinition, saga: Saga) -> dict[str, Any]:
-    """What the list of sagas is filtered by, beside the saga itself."""
-    wait = waiting_on(definition, saga)
-    return {
-        "waiting_on": wait.kind.value if wait else None,
-        "waiting_for": wait.participant if wait else None,
-    }
-
-
-def _change(move: _Move) -> Change:
-    return Change(
-        saga=move.saga,
-        expected_revision=move.loaded.revision,
-        steps=tuple(run for name, run in move.saga.steps.items() if move.loaded.steps.get(name) != run),
-        entries=_entries(move),
-        outbox=tuple(move.rows),
-        void_unsent=any(isinstance(effect, VoidUnsent) for one in move.decisions for effect in one.effects),
-        **_standing(move.definition, move.saga),
-    )
-
-
-def _entries(move: _Move) -> tuple[HistoryEntry, ...]:
-    entries = []
-    for decision in move.decisions:
-        name, facts = dump_event(decision.event)
-        entries.append(HistoryEntry(decision.saga.revision, decision.event.at, name, facts, decision.notes))
-    return tuple(entries)

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from datetime import datetime
 
 from coordinator.alarm import Alarm
-from coordinator.engine import Engine, Wake
+from coordinator.engine import Engine
 from coordinator.errors import CoordinatorError, StoreUnavailable
+from coordinator.move import Wake
 from coordinator.store.sagas import SagaStore
 from coordinator.supervisor import uncut
 

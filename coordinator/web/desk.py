@@ -11,9 +11,10 @@ from typing import Protocol
 from amends.broker import Broker
 from coordinator.dead_letters import DeadLetters
 from coordinator.definitions import Definitions
-from coordinator.engine import Engine, Handled
+from coordinator.engine import Engine
 from coordinator.errors import InvalidDefinition, UnknownSaga
 from coordinator.fleet import Fleet
+from coordinator.move import Handled
 from coordinator.relay import Relay
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.event import Event

@@ -1,0 +1,84 @@
+"""One saga's way through a batch of the engine: what happened to it, what was decided, what is to be kept of it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from coordinator.saga.decision import Decision, VoidUnsent
+from coordinator.saga.definition import SagaDefinition
+from coordinator.saga.event import Event
+from coordinator.saga.explain import waiting_on
+from coordinator.saga.record import dump_event
+from coordinator.saga.state import Saga
+from coordinator.store.values import Change, HistoryEntry, OutboxRow
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """A saga's clock may have run out. The engine adds the facts and makes it a `Woke`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What came of an event: the saga as it now stands, or why a person's request was refused."""
+
+    saga: Saga
+    refused: str | None = None
+    changed: bool = True
+
+
+@dataclass(slots=True)
+class Job:
+    """An event for a saga, whose caller waits for what comes of it."""
+
+    saga_id: str
+    event: Event | Wake
+    done: asyncio.Future[Handled]
+    conflicts: int = 0
+
+
+@dataclass(slots=True)
+class Move:
+    """One saga's way through a batch: from where it was loaded to where the events took it."""
+
+    definition: SagaDefinition
+    loaded: Saga
+    saga: Saga
+    jobs: list[Job] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    outcomes: list[Handled] = field(default_factory=list)
+    rows: list[OutboxRow] = field(default_factory=list)
+
+    @property
+    def recorded(self) -> bool:
+        return self.saga.revision != self.loaded.revision
+
+    def standing(self) -> dict[str, Any]:
+        """What the list of sagas is filtered by, beside the saga itself."""
+        wait = waiting_on(self.definition, self.saga)
+        return {
+            "waiting_on": wait.kind.value if wait else None,
+            "waiting_for": wait.participant if wait else None,
+        }
+
+    def entries(self) -> tuple[HistoryEntry, ...]:
+        """What the history remembers of this move."""
+        entries = []
+        for decision in self.decisions:
+            name, facts = dump_event(decision.event)
+            entries.append(HistoryEntry(decision.saga.revision, decision.event.at, name, facts, decision.notes))
+        return tuple(entries)
+
+    def change(self) -> Change:
+        """The move as the store commits it."""
+        return Change(
+            saga=self.saga,
+            expected_revision=self.loaded.revision,
+            steps=tuple(run for name, run in self.saga.steps.items() if self.loaded.steps.get(name) != run),
+            entries=self.entries(),
+            outbox=tuple(self.rows),
+            void_unsent=any(isinstance(effect, VoidUnsent) for one in self.decisions for effect in one.effects),
+            **self.standing(),
+        )
