@@ -50,25 +50,19 @@ class Replies:
                     await self._consume(consumer)
                 finally:
                     await consumer.close()
-            except BrokerError as error:
-                log.warning("Replies can't be heard: %s", error, extra={"action": "replies.broker_unavailable"})
+            except* BrokerError as errors:
+                reasons = "; ".join(str(error) for error in errors.exceptions)
+                log.warning("Replies can't be heard: %s", reasons, extra={"action": "replies.broker_unavailable"})
                 await asyncio.sleep(resubscribe_seconds)
 
     async def _consume(self, consumer: Consumer) -> None:
-        """Handle what comes, several batches at a time, so that the engine always has a full one to work on."""
-        working: set[asyncio.Task[None]] = set()
-        try:
+        """Handle what comes, several batches at a time, so that the engine always has a full one to work on.
+
+        A batch that fails for a reason nobody foresaw ends the loop, and so the process: it must not be passed over.
+        """
+        async with asyncio.TaskGroup() as working:
             while True:
-                deliveries = await consumer.take(take_max)
-                task = asyncio.ensure_future(self._handle(consumer, deliveries))
-                working.add(task)
-                task.add_done_callback(working.discard)
-                for done in [task for task in working if task.done()]:
-                    done.result()
-        finally:
-            for task in working:
-                task.cancel()
-            await asyncio.gather(*working, return_exceptions=True)
+                working.create_task(self._handle(consumer, await consumer.take(take_max)))
 
     async def _handle(self, consumer: Consumer, deliveries: Sequence[Delivery]) -> None:
         """Settle every item of these messages, then acknowledge them. What the database can't take now is repeated."""
