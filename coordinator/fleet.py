@@ -63,10 +63,12 @@ class Fleet:
         return tuple(
             Hold(hold.since, hold.until, hold.name if hold.scope is HoldScope.PARTICIPANT else None)
             for hold in self._holds
-            if hold.scope is HoldScope.ALL
-            or (hold.scope is HoldScope.DEFINITION and hold.name == definition)
-            or (hold.scope is HoldScope.PARTICIPANT and hold.name in participants)
+            if _concerns(hold, definition, participants)
         )
+
+    def is_held(self, definition: str, participant: str) -> bool:
+        """Whether nothing of this definition may be sent to this participant now."""
+        return any(hold.until is None and _concerns(hold, definition, (participant,)) for hold in self._holds)
 
     @property
     def all_held(self) -> bool:
@@ -75,3 +77,13 @@ class Fleet:
     def held(self, scope: HoldScope) -> frozenset[str]:
         """The names of the definitions, or of the participants, that are paused now."""
         return frozenset(hold.name for hold in self._holds if hold.scope is scope and hold.until is None)
+
+
+def _concerns(hold: FleetHold, definition: str, participants: Collection[str]) -> bool:
+    match hold.scope:
+        case HoldScope.ALL:
+            return True
+        case HoldScope.DEFINITION:
+            return hold.name == definition
+        case HoldScope.PARTICIPANT:
+            return hold.name in participants

@@ -73,7 +73,13 @@ class Relay:
             if row.id in self._held:
                 continue
             lane = self._lane(row.participant)
-            if paused or lane is None or lane.full or not self._broker.connected or self._is_held(row):
+            if (
+                paused
+                or lane is None
+                or lane.full
+                or not self._broker.connected
+                or self._fleet.is_held(row.definition, row.participant)
+            ):
                 self._release(row, self._now(), maybe_sent=False, error="")
                 continue
             self._held.add(row.id)
@@ -122,13 +128,14 @@ class Relay:
         ids = {row.id for row in rows}
         self._out |= ids
         try:
-            confirm = await self._broker.publish(
-                Address("commands", lane.participant), frame("commands", (row.body for row in rows))
-            )
-            await self._outcome(lane, rows, confirm)
+            await self._outcome(lane, rows, await self._send(lane, rows))
         finally:
             self._out -= ids
             lane.window.release()
+
+    async def _send(self, lane: _Lane, rows: list[OutboxRow]) -> Confirm:
+        body = frame("commands", (row.body for row in rows))
+        return await self._broker.publish(Address("commands", lane.participant), body)
 
     async def _outcome(self, lane: _Lane, rows: list[OutboxRow], confirm: Confirm) -> None:
         """What became of a list decides what becomes of its rows. Only a confirm lets them be forgotten."""
@@ -142,11 +149,7 @@ class Relay:
             return
         if confirm is Confirm.PERMANENT and len(rows) > 1:
             for row in rows:  # one of them is to blame: find it, and let the others through
-                await self._outcome(
-                    lane,
-                    [row],
-                    await self._broker.publish(Address("commands", lane.participant), frame("commands", [row.body])),
-                )
+                await self._outcome(lane, [row], await self._send(lane, [row]))
             return
         if confirm is Confirm.PERMANENT:
             await self._park(rows, "the broker can never accept this message")
@@ -169,14 +172,6 @@ class Relay:
         available_at = self._now() + timedelta(seconds=seconds)
         for row in rows:
             self._release(row, available_at, maybe_sent=confirm is Confirm.UNKNOWN, error=confirm.value)
-
-    def _is_held(self, row: OutboxRow) -> bool:
-        fleet = self._fleet
-        return (
-            fleet.all_held
-            or row.participant in fleet.held(HoldScope.PARTICIPANT)
-            or row.definition in fleet.held(HoldScope.DEFINITION)
-        )
 
     # -- the database ------------------------------------------------------------------------------------------------
 

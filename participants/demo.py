@@ -36,6 +36,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from amends import LocalBroker, Participant
 from coordinator.app import App, build
 from coordinator.config import Settings
+from coordinator.embedded import serving
 from coordinator.engine import Beginning
 from coordinator.saga.state import Saga, SagaStatus
 from coordinator.store.values import Created
@@ -193,19 +194,12 @@ async def _serving(
     engines: dict[str, AsyncEngine] = {}
     participants: list[Participant] = []
     try:
-        async with asyncio.TaskGroup() as group:  # a service that can't go on ends the demo
-            for service in services:
-                engine = engines[service.name] = open_database(f"sqlite:///{folder / service.name}.db", connections=4)
-                await service.prepare(engine)
-                await broker.declare(service.name)
-                participant = service.build(engine, Knobs())
-                participants.append(participant)
-                group.create_task(participant.serve(broker))
-            try:
-                yield engines
-            finally:
-                for participant in participants:
-                    participant.stop()
+        for service in services:
+            engine = engines[service.name] = open_database(f"sqlite:///{folder / service.name}.db", connections=4)
+            await service.prepare(engine)
+            participants.append(service.build(engine, Knobs()))
+        async with serving(participants, broker):  # a service that can't go on ends the demo
+            yield engines
     finally:
         for engine in engines.values():
             await engine.dispose()
