@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from amends import message
 from amends.message import Command, Reply, encode_item
 from coordinator.saga.decision import SendCommand
-from coordinator.saga.event import Answer, CommandId, Effect, Failure, Kind, Replied, Undone
+from coordinator.saga.event import Answer, Call, CommandId, Effect, Failure, Kind, Replied, Underlying, Undone
 from coordinator.saga.state import Saga
 from coordinator.store.values import OutboxRow
 from coordinator.telemetry import attempt_traceparent
@@ -49,7 +49,6 @@ def outbox_row(saga: Saga, effect: SendCommand, at: datetime) -> OutboxRow:
 
 def replied(reply: Reply, at: datetime) -> Replied:
     """A participant's reply as an event."""
-    error = reply.error
     return Replied(
         at=at,
         command=CommandId(reply.step, reply.iteration, Kind(reply.kind.value), reply.epoch),
@@ -59,13 +58,19 @@ def replied(reply: Reply, at: datetime) -> Replied:
         effect=Effect(reply.effect.value) if reply.effect else None,
         undone=Undone(reply.undone.value) if reply.undone else None,
         result=reply.result,
-        failure=Failure(error.type, error.message, error.logs) if error else None,
+        failure=_failure(reply.error) if reply.error else None,
         recorded_after_compensation=reply.recorded_after_compensation,
         worker=reply.worker,
         worker_version=reply.worker_version,
         duration_seconds=reply.duration_seconds,
+        calls=tuple(Call(call.dependency, call.seconds, call.error, call.code) for call in reply.calls),
         traceparent=reply.traceparent,
     )
+
+
+def _failure(error: message.Failure) -> Failure:
+    causes = tuple(Underlying(cause.type, cause.message, cause.code) for cause in error.causes)
+    return Failure(error.type, error.message, error.logs, error.code, causes, error.frames, error.retry_after_seconds)
 
 
 def parse_key(key: str) -> tuple[CommandId, int]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from coordinator.saga.decision import SendCommand
 from coordinator.saga.definition import SagaDefinition
-from coordinator.saga.event import CommandId, Event, Failure, Kind, Replied, Unsendable, Voided
+from coordinator.saga.event import Call, CommandId, Event, Failure, Kind, Replied, Unsendable, Voided
 from coordinator.saga.state import ClockKind, Saga, StepRun, StepStatus
 from coordinator.saga.transition import decide
 
@@ -43,6 +43,7 @@ class Attempt:
     worker: str = ""
     worker_version: str = ""
     duration_seconds: float | None = None  # in the handler, by the worker's clock
+    calls: tuple[Call, ...] = ()  # what the handler called, and how that ended
 
 
 def attempts(definition: SagaDefinition, beginning: Saga, events: Iterable[Event]) -> list[Attempt]:
@@ -92,6 +93,7 @@ def _answered(found: list[Attempt], reply: Replied) -> None:
                     worker=reply.worker,
                     worker_version=reply.worker_version,
                     duration_seconds=reply.duration_seconds,
+                    calls=reply.calls,
                 )
             return
 

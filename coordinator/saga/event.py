@@ -66,12 +66,39 @@ class CommandId:
 
 
 @dataclass(frozen=True, slots=True)
+class Underlying:
+    """An error that another one was raised from."""
+
+    type: str
+    message: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt did not succeed: a type for rules, a message and the handler's last log lines for people."""
+    """Why an attempt did not succeed: a type for rules, a message and the handler's last log lines for people.
+
+    `code` is the kind of error in the words of a standard ("http 429"), `causes` what it was raised from, the nearest
+    first, `frames` the innermost of the service's own functions.
+    """
 
     type: str
     message: str = ""
     logs: tuple[str, ...] = ()
+    code: str = ""
+    causes: tuple[Underlying, ...] = ()
+    frames: tuple[str, ...] = ()
+    retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call that a handler made to something it depends on. `error` is "" for one that worked."""
+
+    dependency: str
+    seconds: float
+    error: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +135,7 @@ class Replied:
     worker: str = ""
     worker_version: str = ""
     duration_seconds: float = 0.0
+    calls: tuple[Call, ...] = ()
     traceparent: str | None = None
 
 

@@ -29,10 +29,18 @@ payload_bytes_max = 256 * 1024  # one input, result or piece of data, encoded
 error_chars_max = 8 * 1024
 log_lines_max = 50
 log_line_chars_max = 500
+causes_max = 8
+frames_max = 3
+calls_max = 8  # of one reply: the last ones
+settings_max = 16
+holding_max = 32
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
 Counter = Annotated[int, Field(ge=0, le=1_000_000)]
+# What kind of error it is in the words of a standard: "http 429", "grpc UNAVAILABLE", "sqlstate 40001", "errno ENOSPC",
+# "amqp 404", "smtp 421", "tls CERTIFICATE_EXPIRED", "dns NXDOMAIN", or a participant's own.
+Code = Annotated[str, StringConstraints(max_length=80)]
 
 
 class Kind(StrEnum):
@@ -103,14 +111,43 @@ class Command(Item):
     traceparent: Annotated[str, StringConstraints(max_length=200)] | None = None
 
 
+class Underlying(BaseModel):
+    """An error that another one was raised from, or raised while handling."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Annotated[str, StringConstraints(max_length=200)]
+    message: Annotated[str, StringConstraints(max_length=1000)] = ""
+    code: Code = ""
+
+
 class Failure(BaseModel):
-    """Why a handler did not succeed: a type for rules, a message for people, its last log lines for both."""
+    """Why a handler did not succeed: a type and a code for rules, a message for people, its last log lines for both.
+
+    `causes` are what it was raised from, the nearest first, so that the last is where the trouble began. `frames` are
+    the innermost of the service's own functions, the innermost first: "module:function".
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Annotated[str, StringConstraints(max_length=200)]
     message: Annotated[str, StringConstraints(max_length=error_chars_max)] = ""
     logs: Annotated[tuple[str, ...], Field(max_length=log_lines_max)] = ()
+    code: Code = ""
+    causes: Annotated[tuple[Underlying, ...], Field(max_length=causes_max)] = ()
+    frames: Annotated[tuple[Annotated[str, StringConstraints(max_length=200)], ...], Field(max_length=frames_max)] = ()
+    retry_after_seconds: Annotated[float, Field(ge=0)] | None = None
+
+
+class Call(BaseModel):
+    """One call that a handler made to something it depends on, and how it ended: `error` is "" for one that worked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dependency: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    seconds: Annotated[float, Field(ge=0)]
+    error: Annotated[str, StringConstraints(max_length=200)] = ""  # the error's type
+    code: Code = ""
 
 
 class Reply(Item):
@@ -126,11 +163,22 @@ class Reply(Item):
     worker: Annotated[str, StringConstraints(max_length=200)] = ""
     worker_version: Annotated[str, StringConstraints(max_length=100)] = ""
     duration_seconds: Annotated[float, Field(ge=0)] = 0.0
+    calls: Annotated[tuple[Call, ...], Field(max_length=calls_max)] = ()
     traceparent: Annotated[str, StringConstraints(max_length=200)] | None = None
 
 
+class Holding(BaseModel):
+    """A command that a worker has in hand, and for how long. `command` is "<command's id>/<attempt>"."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    command: Annotated[str, StringConstraints(max_length=400)]
+    seconds: Annotated[float, Field(ge=0)]
+
+
 class Heartbeat(BaseModel):
-    """A live worker of a participant, said every few seconds."""
+    """A live worker of a participant, said every few seconds. `settings` is what it was started with that may matter
+    when somebody asks why it fails; nothing secret."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -141,6 +189,15 @@ class Heartbeat(BaseModel):
     compensations: Annotated[tuple[Name, ...], Field(max_length=500)] = ()
     interval_seconds: Annotated[float, Field(gt=0, le=300)]
     in_flight: Counter = 0
+    holding: Annotated[tuple[Holding, ...], Field(max_length=holding_max)] = ()  # the longest first
+    host: Annotated[str, StringConstraints(max_length=100)] = ""
+    settings: Annotated[
+        dict[
+            Annotated[str, StringConstraints(min_length=1, max_length=63)],
+            Annotated[str, StringConstraints(max_length=200)],
+        ],
+        Field(max_length=settings_max),
+    ] = Field(default_factory=dict)
     stopping: bool = False
 
 
