@@ -1,5 +1,5 @@
-"""The tables of sagas and of the fleet; `schema_diagnosis` has those that explain failures. Every table of sagas has a key
-that starts with the saga's id, or carries it."""
+"""The tables of sagas and of the fleet; `schema_diagnosis` has those that explain failures. Every table of sagas has a
+key that starts with the saga's id, or carries it."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from coordinator.store.schema import one_of
 
 # --- observed ---------------------------------------------------------------------------------------------------------
 
-# The key is a hash of what the row counts, and of who counted it: a key of all those columns would be most of the table.
+# The key is a hash of what the row counts, and of who counted it: a key of those columns would be most of the table.
 tallies = sa.Table(
     "tallies",
     metadata,
@@ -93,9 +93,7 @@ incidents = sa.Table(
     sa.Column("resolved_by", sa.Text),
     sa.Column("resolved_at", Moment),
     one_of("status", IncidentStatus),
-    sa.CheckConstraint(
-        f"(merged_into IS NOT NULL) = (status = '{IncidentStatus.MERGED}')", name="merged_into_another"
-    ),
+    sa.CheckConstraint(f"(merged_into IS NOT NULL) = (status = '{IncidentStatus.MERGED}')", name="merged_into_another"),
     sa.CheckConstraint(f"(closed_at IS NULL) = (status = '{IncidentStatus.OPEN}')", name="closed_is_not_open"),
     partial_index("incidents_open", "family", where=f"status = '{IncidentStatus.OPEN}'", unique=True),
     partial_index("incidents_merged", "family", where=f"status = '{IncidentStatus.MERGED}'"),

@@ -303,7 +303,9 @@ def _remedies() -> None:
     )
     op.create_index("remedies_begun", "remedies", ["scope"], unique=True, **only(where="state = 'begun'"))
     waiting = "state IN ('approved', 'begun', 'proposed', 'shadow')"
-    op.create_index("remedies_waiting", "remedies", ["incident_id", "kind", "scope"], unique=True, **only(where=waiting))
+    op.create_index(
+        "remedies_waiting", "remedies", ["incident_id", "kind", "scope"], unique=True, **only(where=waiting)
+    )
     automatic = "automatic AND begun_at IS NOT NULL"
     op.create_index("remedies_automatic", "remedies", ["begun_at"], **only(where=automatic))
     op.create_index("remedies_by_incident", "remedies", ["incident_id", "id"])

@@ -53,7 +53,11 @@ async def test_the_migrations_make_the_checks_of_the_code(database_url: str) -> 
 
     def checks(connection: sa.Connection) -> set[str]:
         inspector = sa.inspect(connection)
-        names = (check["name"] for table in schema_diagnosis.metadata.tables for check in inspector.get_check_constraints(table))
+        names = (
+            check["name"]
+            for table in schema_diagnosis.metadata.tables
+            for check in inspector.get_check_constraints(table)
+        )
         return {str(name) for name in names}
 
     stated = {
