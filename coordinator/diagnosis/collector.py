@@ -24,7 +24,7 @@ from coordinator.saga.attempts import attempts
 from coordinator.saga.record import load_event
 from coordinator.saga.state import Saga
 from coordinator.store.fleet import FleetStore
-from coordinator.store.incidents import IncidentStore
+from coordinator.store.incident_reader import IncidentReader
 from coordinator.store.observed import Facet, FailedStep, IncidentRow
 from coordinator.store.occurrences import OccurrenceStore
 from coordinator.store.outcomes import OutcomeStore
@@ -56,7 +56,7 @@ class Collector:
 
     def __init__(
         self,
-        incidents: IncidentStore,
+        incidents: IncidentReader,
         outcomes: OutcomeStore,
         occurrences: OccurrenceStore,
         fleet: FleetStore,
@@ -79,16 +79,28 @@ class Collector:
 
     async def saga(self, saga_id: str) -> Case:
         """One saga: with its incident, if it is in one; else as it stands, whether it failed, is at it, or is stuck."""
-        failure = await self._incidents.failure_of(saga_id)
-        found = await self._incidents.get(failure.incident_id) if failure and failure.incident_id else None
+        own = await self._incidents.failures_of(saga_id)
+        found = await self._incidents.get(own[0].incident_id) if own and own[0].incident_id else None
         if found is not None:
             gathering = await self._of_incident(found)
+            told = {(one.saga_id, one.step, one.kind) for one in gathering.failures}
+            mine = [one for one in own if (one.saga_id, one.step, one.kind) not in told]
+            gathering.failures = [*mine, *gathering.failures]
         else:
             began = await self._began(saga_id)
             gathering = _Gathering(self._now(), began - timedelta(seconds=window_seconds_before))
-            gathering.failures = [failure] if failure else []
+            gathering.failures = own
         gathering.focus = saga_id
         return await self._gather(gathering)
+
+    async def standing(self, saga_id: str) -> tuple[int, int]:
+        """The saga's revision, and the version of its incident's report: while both are the same, so is its case."""
+        saga = (await self._samples.sagas([saga_id])).get(saga_id)
+        if saga is None or isinstance(saga, Unreadable):
+            raise UnknownSaga(saga_id)
+        own = await self._incidents.failures_of(saga_id)
+        found = await self._incidents.get(own[0].incident_id) if own and own[0].incident_id else None
+        return saga.revision, found.report_version if found else 0
 
     async def _of_incident(self, incident: IncidentRow) -> _Gathering:
         since = incident.first_at - timedelta(seconds=window_seconds_before)
@@ -121,7 +133,8 @@ class Collector:
         calls = await self._outcomes.calls(since, until)
         if tallies.cut or calls.cut:
             gathering.missing.append("older counts of attempts")
-        definitions = {one.definition for one in gathering.failures} or {one.saga.definition for one in failed}
+        places = {f"{one.definition}.{one.step}" for one in gathering.failures}
+        standing = await self._incidents.standing(places, {one.saga.definition for one in failed})
         return Case(
             at=at,
             nonce=secrets.token_hex(8),
@@ -132,12 +145,12 @@ class Collector:
             incident=gathering.incident,
             facets=tuple(gathering.facets),
             failures=tuple(gathering.failures),
-            tallies=tallies.rows,
-            calls=calls.rows,
+            tallies=tallies.items,
+            calls=calls.items,
             occurrences=tuple(await self._occurrences.between(since, until, limit=occurrences_max)),
             workers=tuple(_worker(worker) for worker in await self._fleet.workers(at)),
-            stuck=await self._samples.stuck({(one.definition, one.step) for one in gathering.failures}),
-            at_risk=await self._samples.at_risk(definitions),
+            stuck=standing.stuck,
+            at_risk=standing.at_risk,
             past=tuple(await self._past.before(gathering.incident)),
             missing=tuple(gathering.missing),
         )

@@ -1,5 +1,5 @@
-"""Sagas as a diagnosis looks at them: what happened to some of many, those like them that went well, and how many stand
-where they fail. Every answer is bounded, and every query has an index that it walks no further than its bound."""
+"""Sagas as a diagnosis looks at them: what happened to some of many, those like them that went well, and how many wait for
+whom. Every answer is bounded, and every query has an index that it walks no further than its bound."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from coordinator.saga.state import FINAL, Saga, SagaStatus, StepStatus
+from coordinator.saga.state import Saga, SagaStatus
 from coordinator.store.database import Database
 from coordinator.store.reader import id_at
 from coordinator.store.sagas import read_saga
@@ -20,7 +20,6 @@ from coordinator.store.values import HistoryEntry, Unreadable
 sagas_max = 100  # of one answer
 entries_max = 20_000  # of one answer, over all its sagas
 looked_at_max = 2_000  # sagas that are looked at to find those that went well
-count_max = 10_000  # more are counted as this many
 
 
 class SampleReader:
@@ -64,24 +63,6 @@ class SampleReader:
             rows = await connection.execute(chosen.order_by(looked_at.c.id.desc()).limit(limit))
             return list(rows.scalars())
 
-    async def stuck(self, places: Collection[tuple[str, str]]) -> int:
-        """How many sagas are blocked at one of these steps, each a definition and a step's name."""
-        if not places:
-            return 0
-        blocked = sa.select(steps.c.saga_id).join(sagas, sagas.c.id == steps.c.saga_id)
-        blocked = blocked.where(
-            sagas.c.status == SagaStatus.BLOCKED.value,
-            steps.c.status == StepStatus.BLOCKED.value,
-            sa.tuple_(sagas.c.definition, steps.c.name).in_(list(places)),
-        )
-        return await self._count(blocked)
-
-    async def at_risk(self, definitions: Collection[str]) -> int:
-        """How many sagas of these definitions are not final."""
-        living = [status.value for status in SagaStatus if status not in FINAL]
-        chosen = sa.select(sagas.c.id).where(sagas.c.status.in_(living), sagas.c.definition.in_(list(definitions)))
-        return await self._count(chosen)
-
     async def awaited(self, participants: Collection[str], *, limit: int) -> Mapping[str, int]:
         """How many sagas wait for a reply of each of these participants; `limit` means that many or more."""
         parts = []
@@ -94,8 +75,3 @@ class SampleReader:
         async with self._database.reading() as connection:
             row = (await connection.execute(sa.select(*parts))).one()
         return dict(zip(participants, row, strict=True))
-
-    async def _count(self, chosen: sa.Select[Any]) -> int:
-        counted = sa.select(sa.func.count()).select_from(chosen.limit(count_max).subquery())
-        async with self._database.reading() as connection:
-            return int((await connection.execute(counted)).scalar_one())
