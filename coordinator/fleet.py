@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from coordinator.errors import StoreUnavailable
@@ -69,6 +69,11 @@ class Fleet:
     def is_held(self, definition: str, participant: str) -> bool:
         """Whether nothing of this definition may be sent to this participant now."""
         return any(hold.until is None and _concerns(hold, definition, (participant,)) for hold in self._holds)
+
+    @property
+    def throttled(self) -> Mapping[str, float]:
+        """The participants that are sent only so many commands per second, and how many."""
+        return {}
 
     @property
     def all_held(self) -> bool:
