@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -186,30 +186,38 @@ def read(raw: bytes, api: Api) -> Answer:
 def _read_chat(value: Any) -> Answer:
     choice, usage = value["choices"][0], value.get("usage") or {}
     message, finish = choice["message"], str(choice.get("finish_reason") or "")[:40]
-    tokens = {"tokens_in": _count(usage, "prompt_tokens"), "tokens_out": _count(usage, "completion_tokens")}
+    counted = Answer(
+        finish_reason=finish,
+        tokens_in=_count(usage, "prompt_tokens"),
+        tokens_out=_count(usage, "completion_tokens"),
+    )
     if message.get("refusal") or finish == "content_filter":
-        return Answer(trouble=Trouble.REFUSED, finish_reason=finish, **tokens)
+        return replace(counted, trouble=Trouble.REFUSED)
     if finish == "length":
-        return Answer(trouble=Trouble.CUT_OFF, finish_reason=finish, **tokens)
-    return _text(message["content"], finish, tokens)
+        return replace(counted, trouble=Trouble.CUT_OFF)
+    return _text(message["content"], counted)
 
 
 def _read_responses(value: Any) -> Answer:
     usage = value.get("usage") or {}
-    tokens = {"tokens_in": _count(usage, "input_tokens"), "tokens_out": _count(usage, "output_tokens")}
     status = str(value.get("status") or "completed")[:40]
+    counted = Answer(
+        finish_reason=status,
+        tokens_in=_count(usage, "input_tokens"),
+        tokens_out=_count(usage, "output_tokens"),
+    )
     parts = [part for item in value["output"] if item.get("type") == "message" for part in item["content"]]
     if any(part.get("type") == "refusal" for part in parts):
-        return Answer(trouble=Trouble.REFUSED, finish_reason=status, **tokens)
+        return replace(counted, trouble=Trouble.REFUSED)
     if status == "incomplete":
-        return Answer(trouble=Trouble.CUT_OFF, finish_reason=status, **tokens)
-    return _text("".join(part["text"] for part in parts if part.get("type") == "output_text"), status, tokens)
+        return replace(counted, trouble=Trouble.CUT_OFF)
+    return _text("".join(part["text"] for part in parts if part.get("type") == "output_text"), counted)
 
 
-def _text(content: Any, finish: str, tokens: dict[str, int]) -> Answer:
+def _text(content: Any, counted: Answer) -> Answer:
     if not isinstance(content, str) or not content.strip():
-        return Answer(trouble=Trouble.UNREADABLE, detail="no text in it", finish_reason=finish, **tokens)
-    return Answer(content, finish_reason=finish, **tokens)
+        return replace(counted, trouble=Trouble.UNREADABLE, detail="no text in it")
+    return replace(counted, text=content)
 
 
 def _count(usage: Any, name: str) -> int:

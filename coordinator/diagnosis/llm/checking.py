@@ -134,7 +134,12 @@ class _World:
 
 def _numbers(text: str, cited: Sequence[Evidence]) -> str | None:
     """Every number in the sentence is a fact of what it cites, as it stands there or rounded."""
-    facts = [float(value) for item in cited for value in item.fact.values() if _is_number(value)]
+    facts = [
+        float(value)
+        for item in cited
+        for value in item.fact.values()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    ]
     facts += [float(number) for item in cited for value in item.fact.values() for number in _in_text(value)]
     times = {at.strftime("%H:%M") for item in cited for at in (item.ts_from, item.ts_to) if at}
     rest = text
@@ -154,10 +159,6 @@ def _numbers(text: str, cited: Sequence[Evidence]) -> str | None:
 
 def _same(written: float, fact: float, places: int) -> bool:
     return round(fact, places) == written or abs(written - fact) <= number_tolerance * abs(fact)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _in_text(value: object) -> list[str]:
