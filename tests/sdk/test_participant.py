@@ -229,7 +229,7 @@ async def test_a_heartbeat_says_what_a_worker_holds_and_was_started_with(
     async with serving(shop, coordinator.broker, ServingLimits(heartbeat_seconds=0.05)):
         sent = coordinator.send(action(saga_id="first"), action(saga_id="second", attempt=2))
         await reached.wait()
-        held = await coordinator.next_heartbeat(lambda beat: len(beat.holding) == 2)
+        held = await coordinator.next_heartbeat(lambda beat: len(beat.holding) == 2 and beat.in_flight == 1)
         gate.set()
         assert sagas(await coordinator.hear(2)) == ["first", "second"]
         await sent
