@@ -21,7 +21,7 @@ name_chars_max = 200
 headline_chars_max = 300
 text_chars_max = 2000
 kept = timedelta(days=30)
-calls_kept = timedelta(hours=48)  # of the model, once their incident is no longer listed as costing anything
+calls_kept = timedelta(hours=48)  # of the model: budgets are of a day
 
 
 class ReportStore:
@@ -183,8 +183,8 @@ class ReportStore:
     # --- what is old --------------------------------------------------------------------------------------------------
 
     async def prune(self, now: datetime) -> int:
-        """Forget some of the reports and feedback older than `kept` whose incident is not open, and of the model's calls
-        older than `calls_kept`; how many rows. Zero: nothing is left to forget.
+        """Forget some of the reports older than `kept` whose incident is not open, of what was said of forgotten
+        incidents, and of the model's calls older than `calls_kept`; how many rows. Zero: nothing is left to forget.
         """
         is_open = sa.select(incidents.c.id).where(status_is(IncidentStatus.OPEN))
         known = sa.exists().where(incidents.c.id == feedback.c.incident_id)
