@@ -18,7 +18,7 @@ def differences(before: SagaDefinition | None, after: SagaDefinition, redact: Ca
     from nothing."""
     if before is None:
         return {}
-    found = {}
+    found: dict[str, str] = {}
     for name, old, new in _differing(before, after):
         if len(found) == told_max:
             break

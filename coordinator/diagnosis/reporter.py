@@ -163,9 +163,7 @@ class Reporter:
         return await self._after(explained, asked=asked)
 
     async def _keep(self, explained: Explained) -> None:
-        due_at = next(
-            (self._now() + look - explained.age for look in looks_again if look > explained.age), None
-        )
+        due_at = next((self._now() + look - explained.age for look in looks_again if look > explained.age), None)
         await uncut(self._reports.put(explained.row, due_at=due_at))
 
     async def _merge(self, incident_id: str, report: Report) -> str:
@@ -176,10 +174,14 @@ class Reporter:
         same_class = IncidentFilter(status=IncidentStatus.OPEN, cls=report.verdict.cls.value)
         others = (await self._reader.page(same_class, limit=open_max)).items
         first, *rest = of_one_cause(own, report, others)
-        if rest and await uncut(self._incidents.merge(first.id, [one.id for one in rest], now=self._now())):
+        if not rest:
+            return incident_id
+        ids = [one.id for one in rest]
+        merged: bool = await uncut(self._incidents.merge(first.id, ids, now=self._now()))
+        if merged:
             log.info(
                 "Incidents %s are part of %s: %s",
-                ", ".join(one.id for one in rest),
+                ", ".join(ids),
                 first.id,
                 report.headline,
                 extra={"action": "incident.merged", "incident_id": first.id},

@@ -183,9 +183,10 @@ class Roster:
         for command in held:
             self._lost_holding[command] = key
         self._lost[key] = worker
-        for memory in (self._lost, self._lost_holding):
-            while len(memory) > lost_remembered_max:
-                memory.pop(next(iter(memory)))
+        while len(self._lost) > lost_remembered_max:
+            self._lost.pop(next(iter(self._lost)))
+        while len(self._lost_holding) > lost_remembered_max:
+            self._lost_holding.pop(next(iter(self._lost_holding)))
         return occurrence(
             OccurrenceKind.WORKER_LOST,
             worker.last_seen,

@@ -104,7 +104,7 @@ class Sensors:
         self._tell(self._roster.look(self._workers, at, blind=blind))
         if self._looks % slow_look_every == 0:
             await self._look_at_definitions(at)
-            self._tell(self._paused(await uncut(self._fleet.holds(ended_since=at - lookback)), at))
+            self._tell(self._paused(await uncut(self._fleet.holds(at, ended_since=at - lookback)), at))
         if self._looks % backlog_every == 0:
             await self._look_at_backlog(at)
         self._looks += 1
@@ -191,11 +191,17 @@ class Sensors:
         for hold in holds:
             kind = EntityKind.PARTICIPANT if hold.scope is HoldScope.PARTICIPANT else EntityKind.DEFINITION
             subject = Entity(kind=kind, name=hold.name or "*")
-            facts = {"scope": hold.scope.value, "by": self._redact(hold.held_by), "reason": self._redact(hold.reason)}
+            facts = {
+                "scope": hold.scope.value,
+                "by": self._redact(hold.held_by),
+                "reason": self._redact(hold.reason),
+                "rate_per_second": hold.rate_per_second,
+            }
             if hold.since >= at - lookback:
                 yield occurrence(OccurrenceKind.PAUSED, hold.since, subject, hold.id, **facts)
-            if hold.until is not None and hold.until <= at:
-                yield occurrence(OccurrenceKind.RESUMED, hold.until, subject, hold.id, **facts)
+            over_at = hold.over_at(at)
+            if over_at is not None:
+                yield occurrence(OccurrenceKind.RESUMED, over_at, subject, hold.id, **facts)
 
     # -- who doesn't keep up -----------------------------------------------------------------------------------------
 

@@ -125,6 +125,8 @@ class Watch:
             except Exception:
                 self.faults += 1
                 log.exception(
-                    "The failure of saga %s could not be described", one.saga_id, extra={"action": "diagnosis.watch_failed"}
+                    "The failure of saga %s could not be described",
+                    one.saga_id,
+                    extra={"action": "diagnosis.watch_failed"},
                 )
         return rows

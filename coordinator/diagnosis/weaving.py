@@ -56,5 +56,9 @@ def woven(incident: Report, own: Report) -> Report:
 
 
 def _cited(own: Report, remedies: list[PlannedRemedy]) -> Iterator[EvidenceId]:
-    for part in (*own.effects, *own.residue, *remedies):
-        yield from part.evidence
+    for cited in (
+        *(effect.evidence for effect in own.effects),
+        *(left.evidence for left in own.residue),
+        *(remedy.evidence for remedy in remedies),
+    ):
+        yield from cited

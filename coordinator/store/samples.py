@@ -1,5 +1,5 @@
-"""Sagas as a diagnosis looks at them: what happened to some of many, those like them that went well, and how many wait for
-whom. Every answer is bounded, and every query has an index that it walks no further than its bound."""
+"""Sagas as a diagnosis looks at them: what happened to some of many, those like them that went well, and how many
+wait for whom. Every answer is bounded, and every query has an index that it walks no further than its bound."""
 
 from __future__ import annotations
 
