@@ -12,6 +12,8 @@
     occurrences     OccurrenceStore: what happened around the sagas
     incidents       IncidentStore: record, due, merge, close_quiet, ...: failures put into incidents (grouping: how)
     incident_reader IncidentReader: get, page, facets, failures, past, ...: incidents as they are looked at
+    reports         ReportStore: put, latest, say, ...: reports, feedback, calls of the model
+    remedies        RemedyStore: propose, approve, begin, finish, ...
     values          what goes in and comes out; of diagnosis: observed, explained
     schema          the tables; of diagnosis: schema_diagnosis
     pruning         how what is old is forgotten
