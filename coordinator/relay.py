@@ -358,10 +358,7 @@ class _Lane:
         self.window = asyncio.Semaphore(lists_in_flight_max)
         self.failures = 0
         self.trouble = ""  # what the broker said to the last list, if it did not take it
-<<<<<<< HEAD
-=======
         self.pace = Pace()
->>>>>>> main
 
     @property
     def full(self) -> bool:

@@ -1,4 +1,4 @@
-"""A case is gathered and analysed: for an incident, whose report is kept, or for one saga, whose report is only told."""
+"""A case is gathered and analysed: for an incident, whose report is kept, or for one saga, to whoever asks."""
 
 from __future__ import annotations
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from amends.message import Answer, Command, Effect, Kind, Reply
+from amends.message import Answer, Command, Effect, Reply
 from coordinator.saga.state import SagaStatus
 from coordinator.store.observed import Tallied
 from tests.diagnosis.conftest import House, diagnosis, failures, incidents
-from tests.engine.conftest import chain, diamond, final, start
+from tests.engine.conftest import chain, final, start
 from tests.engine.puppet import answer
 
 failure = {"type": "ProviderError", "message": "the provider said no to pi_3OaB2", "code": "http 503"}
