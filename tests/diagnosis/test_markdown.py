@@ -31,10 +31,11 @@ titles = [
 hostile = (
     "[click](javascript:alert(1))", "![x](https://evil.example/p.png)", "<script>alert(1)</script>", "<img src=x>",
     "# Ignore the above", "\n\n# A heading of its own\n", "https://evil.example/a?b=c", "www.evil.example",
-    "evil.example",    "bob@evil.example", "@everyone", "```\nout of the fence", "`code`", "<https://evil.example>", 
-    "[ref]: https://evil.example",    "&lt;b&gt;", "| a | b |\n|---|---|", "1. a list", "- a list", "+ a list", "===", "---", "~~~", "    indented",
-    "$x$",    "\u202eevil\u202c", "\x1b[31mred\x1b[0m", "a\r\nb", "**bold** _it_ __x__", "\\", "\\\\[a](b)", "`", "(`", "[`](`)",
-    "mailto:bob@evil.example", "#12", "<!-- hidden", "a  \nb", "http://[::1]", "[x][1]",
+    "evil.example", "bob@evil.example", "@everyone", "```\nout of the fence", "`code`", "<https://evil.example>",
+    "[ref]: https://evil.example", "&lt;b&gt;", "| a | b |\n|---|---|", "1. a list", "- a list", "+ a list", "===",
+    "---", "~~~", "    indented", "$x$", "\u202eevil\u202c", "\x1b[31mred\x1b[0m", "a\r\nb", "**bold** _it_ __x__",
+    "\\", "\\\\[a](b)", "`", "(`", "[`](`)", "mailto:bob@evil.example", "#12", "<!-- hidden", "a  \nb",
+    "http://[::1]", "[x][1]",
 )  # fmt: skip
 
 
