@@ -26,11 +26,18 @@ class World:
 
     def __init__(self) -> None:
         self.things: dict[str, Thing] = {}
-        self.looks = 0
         self.away = False
+        self._looked = asyncio.Semaphore(0)
+
+    async def looked(self, times: int = 1) -> None:
+        """Until somebody has looked so often from now on."""
+        self._looked = asyncio.Semaphore(0)
+        async with asyncio.timeout(10):
+            for _ in range(times):
+                await self._looked.acquire()
 
     async def look(self) -> dict[str, Thing]:
-        self.looks += 1
+        self._looked.release()
         if self.away:
             raise StoreUnavailable("away")
         return dict(self.things)
@@ -62,8 +69,7 @@ async def test_what_changes_is_told_once_to_everybody_and_what_was_there_before_
     feed = Feed(world.look)
     ann, bob = Listener(feed), Listener(feed)
     heard = [asyncio.ensure_future(one.hear()) for one in (ann, bob)]
-    while world.looks == 0:  # noqa: ASYNC110 — until both stand where nothing has happened yet
-        await asyncio.sleep(0)
+    await world.looked(3)  # so that both stand where nothing has happened yet
     world.put("i1", n=1)
 
     first = [await one for one in heard]
@@ -96,9 +102,7 @@ async def _with_events(count: int) -> tuple[World, Feed]:
     await listener.begin()
     for number in range(count):
         heard = asyncio.ensure_future(listener.hear())
-        looks = world.looks
-        while world.looks == looks:
-            await asyncio.sleep(0.001)
+        await world.looked()
         world.put(f"i{number}", n=number)
         assert (await heard)["data"] == {"n": number}
     return world, feed
@@ -139,12 +143,9 @@ async def test_while_the_database_is_away_nothing_is_new_and_nobody_is_hung_up_o
     feed = Feed(world.look)
     listener = Listener(feed)
     heard = asyncio.ensure_future(listener.hear())
-    while world.looks < 3:
-        await asyncio.sleep(0.001)
+    await world.looked(3)
     world.away = False
-    looks = world.looks
-    while world.looks == looks:
-        await asyncio.sleep(0.001)
+    await world.looked(2)
     world.put("i1", n=1)
 
     assert (await heard)["data"] == {"n": 1}
