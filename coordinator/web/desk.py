@@ -54,6 +54,25 @@ class Stores(Protocol):
     def fleet(self) -> FleetStore: ...
 
 
+class Diagnosis(Protocol):
+    """What explains failures, and what is done about them."""
+
+    @property
+    def reporter(self) -> Reporter: ...
+    @property
+    def healer(self) -> Healer: ...
+    @property
+    def incidents(self) -> IncidentStore: ...
+    @property
+    def reader(self) -> IncidentReader: ...
+    @property
+    def reports(self) -> ReportStore: ...
+    @property
+    def remedies(self) -> RemedyStore: ...
+    @property
+    def occurrences(self) -> OccurrenceStore: ...
+
+
 class Coordinator(Protocol):
     """A composed coordinator, as the web face sees it."""
 
@@ -77,6 +96,8 @@ class Coordinator(Protocol):
     def dead_letters(self) -> DeadLetters: ...
     @property
     def supervisor(self) -> Supervisor: ...
+    @property
+    def diagnosis(self) -> Diagnosis | None: ...
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
@@ -89,12 +110,24 @@ class Desk:
     coordinator: Coordinator
     metrics: Metrics
     finishes: Finishes = field(default_factory=Finishes)
+    feed: Feed = field(init=False)
     stopping: bool = False
+
+    def __post_init__(self) -> None:
+        self.feed = Feed(self._newest)
 
     def stop(self) -> None:
         """The process is about to end: nobody waits any longer, nothing new is begun."""
         self.stopping = True
         self.finishes.stop()
+        self.feed.stop()
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """What explains failures. Answers 404 where that is switched off."""
+        if self.coordinator.diagnosis is None:
+            raise Refusal("diagnosis-off", "AMENDS_DIAGNOSIS is false here")
+        return self.coordinator.diagnosis
 
     async def detail(self, saga_id: str) -> SagaDetail:
         """A saga. Raises UnknownSaga; answers 500 for one whose record can't be read."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -282,3 +283,32 @@ def failed_saga(failed: FailedStep) -> FailedSaga:
 
 def change(occurrence: Occurrence) -> Change:
     return Change(occurrence.id, occurrence.at, occurrence.kind, occurrence.subject, dict(occurrence.facts))
+
+
+def news(incidents: Iterable[IncidentRow], remedies: Iterable[RemedyRow]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """What of these would be told as an event: under a name for each, its kind, and its data."""
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    for row in incidents:
+        found[row.id] = ("incident", _plain(line(row)))
+        if row.report_version:
+            report = {
+                "incident_id": row.id,
+                "version": row.report_version,
+                "cls": row.cls,
+                "culprit": row.culprit,
+                "confidence": row.confidence,
+                "headline": row.headline,
+                "link": f"/v1/incidents/{row.id}/report?version={row.report_version}",
+            }
+            found[f"{row.id} report"] = ("report", report)
+    for one in remedies:
+        found[one.id] = ("remedy", _plain(remedy(one)))
+    return found
+
+
+def _plain(shape: IncidentLine | Remedy) -> dict[str, Any]:
+    """As JSON would have it."""
+    return {
+        name: value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+        for name, value in asdict(shape).items()
+    }
