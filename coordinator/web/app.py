@@ -59,7 +59,17 @@ def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True) -> 
 
     web = Litestar(
         [
-            *routes, Definitions, Sagas, Verbs, Diagnosis, Incidents, Remedies, Changes, Pauses, DeadLetters, Outbox,
+            *routes,
+            Definitions,
+            Sagas,
+            Verbs,
+            Diagnosis,
+            Incidents,
+            Remedies,
+            Changes,
+            Pauses,
+            DeadLetters,
+            Outbox,
             Participants,
         ],
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},

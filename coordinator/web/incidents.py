@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from coordinator.store.explained import FeedbackRow, RemedyRow, ReportRow
+from coordinator.store.explained import FeedbackRow, RemedyRow
 from coordinator.store.observed import Facet, FailedStep, IncidentRow, Occurrence
 
 
@@ -65,21 +65,6 @@ class FailureKind:
 
 
 @dataclass(frozen=True, slots=True)
-class ReportLine:
-    """One report of several, without what it says."""
-
-    version: int
-    at: datetime
-    source: str
-    cls: str
-    culprit: str | None
-    confidence: float
-    headline: str
-    failures: int  # how many the incident had then
-    link: str
-
-
-@dataclass(frozen=True, slots=True)
 class Remedy:
     """What may be done, what was done, and what came of it."""
 
@@ -129,7 +114,7 @@ class Incident:
 
     incident: IncidentLine
     report: dict[str, Any] | None
-    reports: tuple[ReportLine, ...]  # the newest first
+    versions: tuple[int, ...]  # of its reports, the newest first
     kinds: tuple[FailureKind, ...]  # the most frequent first
     remedies: tuple[Remedy, ...]
     feedback: Said | None
@@ -209,20 +194,6 @@ def failure_kind(facet: Facet) -> FailureKind:
         facet.first_at,
         facet.last_at,
         facet.saga_id,
-    )
-
-
-def report_line(row: ReportRow) -> ReportLine:
-    return ReportLine(
-        row.version,
-        row.at,
-        row.source,
-        row.cls,
-        row.culprit,
-        row.confidence,
-        row.headline,
-        row.failures,
-        f"/v1/incidents/{row.incident_id}/report?version={row.version}",
     )
 
 

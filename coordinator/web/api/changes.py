@@ -33,7 +33,9 @@ class Announcing(Body):
     """A change that somebody made: a deploy, a flag, a setting. `subject`: what was changed, "<kind> <name>"."""
 
     text: Annotated[StrictStr, StringConstraints(min_length=1, max_length=500)]
-    subject: Subject | None = Field(default=None, description="such as participant payment, or dependency card-provider")
+    subject: Subject | None = Field(
+        default=None, description="such as participant payment, or dependency card-provider"
+    )
     at: AwareDatetime | None = Field(default=None, description="when it was made; now, if not stated")
     by: By | None = None
 
@@ -46,7 +48,9 @@ class Changes(Controller):
         "/",
         summary="Announce a change, so that what fails after it can be explained by it",
         operation_class=taking(body_of(Announcing)),
-        responses=documented("unreadable-body", "body-too-large", "wrong-content-type", "invalid-body", "diagnosis-off"),
+        responses=documented(
+            "unreadable-body", "body-too-large", "wrong-content-type", "invalid-body", "diagnosis-off"
+        ),
         status_code=201,
     )
     async def announce(
@@ -80,7 +84,11 @@ class Changes(Controller):
         await desk.diagnosis.occurrences.put([occurrence])
         return Response(told.change(occurrence), status_code=201)
 
-    @get("/", summary="What changed or happened around the sagas, the newest first", responses=documented("diagnosis-off"))
+    @get(
+        "/",
+        summary="What changed or happened around the sagas, the newest first",
+        responses=documented("diagnosis-off"),
+    )
     async def list_changes(
         self,
         desk: NamedDependency[Desk],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, assert_never
 
 from litestar import Controller, Request, Response, get
 from litestar.di import NamedDependency
@@ -75,7 +75,7 @@ def form_of(request: Request[Any, Any, Any], stated: Format | None, width: int) 
 _names = {Format.JSON: "application/json", Format.MARKDOWN: "text/markdown", Format.TEXT: "text/plain"}
 
 
-def written(report: Report, form: Format, width: int) -> Response[Any]:
+def written(report: Report, form: Format, width: int = width_default) -> Response[Any]:
     """A report in one of its forms."""
     headers = {"Cache-Control": "no-store", "Vary": "Accept"}
     match form:
@@ -85,6 +85,8 @@ def written(report: Report, form: Format, width: int) -> Response[Any]:
             body = as_markdown(report)
         case Format.TEXT:
             body = "\n".join(as_lines(report, width)) + "\n"
+        case _:
+            assert_never(form)
     return Response(body, media_type=_media_types[form], headers=headers)
 
 

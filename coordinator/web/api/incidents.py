@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -98,6 +99,7 @@ class Incidents(Controller):
             str | None, HeaderParameter(name="Last-Event-ID", description="go on after this event")
         ] = None,
     ) -> Stream:
+        _ = desk.diagnosis  # or there is nothing to hear
         if desk.stopping:
             raise Refusal("stopping", "listen at another coordinator, or a little later")
         try:
@@ -116,13 +118,13 @@ class Incidents(Controller):
         row = await _incident(desk, incident_id)
         diagnosis = desk.diagnosis
         newest = await diagnosis.reports.latest(row.id)
-        said = await diagnosis.reports.feedback_of(row.id)
+        said = await diagnosis.reports.said(row.id)
         return told.Incident(
             incident=told.line(row),
             report=as_json(_report(newest, said)) if newest else None,
-            reports=tuple(told.report_line(one) for one in await diagnosis.reports.versions(row.id)),
+            versions=tuple(await diagnosis.reports.versions(row.id)),
             kinds=tuple(map(told.failure_kind, await diagnosis.reader.facets(row.id))),
-            remedies=tuple(map(told.remedy, await diagnosis.remedies.of(row.id))),
+            remedies=tuple(map(told.remedy, await diagnosis.remedies.of_incident(row.id))),
             feedback=told.said(said) if said else None,
         )
 
@@ -150,7 +152,7 @@ class Incidents(Controller):
         if found is None:
             when = "is not analysed yet" if version is None else f"has no report {version}"
             raise Refusal("unknown-report", f"incident {row.id} {when}", headers={"Retry-After": "5"})
-        return written(_report(found, await reports.feedback_of(row.id)), form, width)
+        return written(_report(found, await reports.said(row.id)), form, width)
 
     @get(
         "/{incident_id:str}/sagas",
@@ -162,12 +164,20 @@ class Incidents(Controller):
         desk: NamedDependency[Desk],
         incident_id: FromPath[str],
         limit: FromQuery[int] = 100,
-    ) -> told.FailedSagaList:
+        cursor: FromQuery[str | None] = None,
+    ) -> Response[told.FailedSagaList]:
         if not 1 <= limit <= sagas_max:
             raise bad_parameter("limit", f"1 to {sagas_max}")
         row = await _incident(desk, incident_id)
-        failures = await desk.diagnosis.reader.failures(row.id, limit=limit)
-        return told.FailedSagaList(tuple(map(told.failed_saga, failures)))
+        try:
+            page = await desk.diagnosis.reader.failures_page(row.id, limit=limit, cursor=cursor)
+        except (ValueError, OverflowError) as error:
+            raise bad_parameter("cursor", "not one that a former page gave") from error
+        more = None
+        if page.cursor:
+            more = f"/v1/incidents/{row.id}/sagas?" + urlencode({"limit": limit, "cursor": page.cursor})
+        headers = {"Link": f'<{more}>; rel="next"'} if more else {}
+        return Response(told.FailedSagaList(tuple(map(told.failed_saga, page.items)), more), headers=headers)
 
     @post(
         "/{incident_id:str}/refresh",
@@ -178,7 +188,7 @@ class Incidents(Controller):
     async def refresh(self, desk: NamedDependency[Desk], incident_id: FromPath[str]) -> Response[Report]:
         row = await _incident(desk, incident_id)
         report = await desk.diagnosis.reporter.refresh(row.id)
-        return Response(as_json(report), headers={"Cache-Control": "no-store"})  # type: ignore[return-value]
+        return written(report, Format.JSON)
 
     @post(
         "/{incident_id:str}/feedback",
@@ -193,21 +203,21 @@ class Incidents(Controller):
         asked = await read_body(request, Feedback)
         row = await _incident(desk, incident_id)
         culprit = _culprit(asked)
-        by, now = actor_of(request, asked.by), desk.coordinator.clock.now()
+        reports = desk.diagnosis.reports
         kept = FeedbackRow(
             incident_id=row.id,
             report_version=row.report_version,
-            by=by,
-            at=now,
+            by=actor_of(request, asked.by),
+            at=desk.coordinator.clock.now(),
             verdict=asked.verdict,
             true_class=asked.true_class,
             true_culprit=json.dumps(culprit.model_dump(mode="json")) if culprit else None,
             resolution=asked.resolution,
         )
-        diagnosis = desk.diagnosis
-        await diagnosis.reports.say(kept)
-        if asked.resolution:
-            await diagnosis.incidents.resolve(row.id, by=by, resolution=asked.resolution, now=now)
+        before = await reports.said(row.id)
+        if before is not None:
+            kept = _also(kept, before)
+        await reports.say(kept)
         return told.said(kept)
 
 
@@ -228,6 +238,20 @@ def _culprit(asked: Feedback) -> Entity | None:
     except ValidationError as error:
         fault = ProblemError('"<kind> <name>", such as "dependency card-provider"', pointer="/true_culprit")
         raise Refusal("invalid-body", f"true_culprit: {fault.detail}", errors=[fault]) from error
+
+
+def _also(kept: FeedbackRow, before: FeedbackRow) -> FeedbackRow:
+    """What is said now, with what was said before and is not said otherwise: who first judges a report and later tells
+    what resolved the incident means both."""
+    if kept.verdict is None:
+        kept = replace(
+            kept,
+            verdict=before.verdict,
+            true_class=before.true_class,
+            true_culprit=before.true_culprit,
+            report_version=before.report_version,
+        )
+    return replace(kept, resolution=before.resolution) if kept.resolution is None else kept
 
 
 async def _incident(desk: Desk, incident_id: str) -> IncidentRow:

@@ -14,9 +14,8 @@ from coordinator.web.api.verbs import Asking
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk
 from coordinator.web.problems import Refusal, documented
-from coordinator.web.reading import actor_of, bad_parameter, read_body
+from coordinator.web.reading import actor_of, read_body
 
-page_max = 200
 refusals = documented(
     "unreadable-body", "body-too-large", "wrong-content-type", "invalid-body", "unknown-remedy", "remedy-refused",
     "diagnosis-off", "timed-out",
@@ -27,16 +26,13 @@ class Remedies(Controller):
     path = "/v1/remedies"
     tags = ("remedies",)
 
-    @get("/", summary="Remedies, the newest first", responses=documented("diagnosis-off"))
+    @get("/", summary="The newest remedies, those of one state or all", responses=documented("diagnosis-off"))
     async def list_remedies(
         self,
         desk: NamedDependency[Desk],
         state: FromQuery[RemedyState | None] = None,
-        limit: FromQuery[int] = 50,
     ) -> told.RemedyList:
-        if not 1 <= limit <= page_max:
-            raise bad_parameter("limit", f"1 to {page_max}")
-        found = await desk.diagnosis.remedies.page(state, limit=limit)
+        found = await desk.diagnosis.remedies.in_state(*([state] if state else RemedyState))
         return told.RemedyList(tuple(map(told.remedy, found)))
 
     @get("/{remedy_id:str}", summary="One remedy", responses=documented("unknown-remedy", "diagnosis-off"))
