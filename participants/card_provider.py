@@ -57,7 +57,7 @@ class CardProvider:
         return f"{host}:{port}"
 
     async def authorise(self, reference: str, cents: int) -> None:
-        """Ask for a hold on the card. It lapses unless it is used. Raises Refused, ProviderUnreachable, EffectUnknown."""
+        """Ask for a hold on the card, which lapses in time. Raises Refused, ProviderUnreachable, EffectUnknown."""
         if await self._ask(f"authorise {reference} {cents}") != "yes":
             raise Refused("the card network says no", error_type="CardDeclined")
 
