@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from coordinator.errors import StoreUnavailable
@@ -81,12 +81,15 @@ class Fleet:
         """The names of the definitions, or of the participants, that are paused now."""
         return frozenset(hold.name for hold in self._lasting(self._pauses()) if hold.scope is scope)
 
-    def rate_of(self, participant: str) -> float | None:
-        """How many commands per second this participant may be sent now. None: as many as there are."""
-        throttles = (hold for hold in self._holds if hold.rate_per_second is not None)
-        throttling = (hold for hold in self._lasting(throttles) if hold.scope is not HoldScope.DEFINITION)
-        rates = (hold.rate_per_second for hold in throttling if hold.name in ("", participant))
-        return min((rate for rate in rates if rate is not None), default=None)
+    @property
+    def throttled(self) -> Mapping[str, float]:
+        """The participants that are sent only so many commands per second now, and how many."""
+        throttles = [hold for hold in self._holds if hold.rate_per_second is not None]
+        return {
+            hold.name: hold.rate_per_second
+            for hold in self._lasting(throttles)
+            if hold.scope is HoldScope.PARTICIPANT and hold.rate_per_second is not None
+        }
 
     def _pauses(self) -> list[FleetHold]:
         """The holds that hold something back entirely."""

@@ -4,6 +4,7 @@
     migration       migrate(url)
     sagas           SagaStore: create, load, commit, due, unsent, quarantine: the engine's side
     reader          SagaReader: get, history, page, counts: the side of people
+    samples         SampleReader: some sagas of many, with their histories, for a diagnosis
     outbox          OutboxStore: claim, forget, release, park, ...: the relay's side
     definitions     DefinitionStore: register, get, newest, versions
     dead_letters    DeadLetterStore: keep, page, get, resolve

@@ -79,13 +79,15 @@ class FleetStore:
         """Hold back everything, a definition's sagas or a participant's commands, until it is ended or `ends_at` has
         come; with a rate, let no more than that through. The hold that is there already, if it lasts as long and lets
         no more through; else this one takes its place. `name` is "" for everything. Raises ValueError where it should
-        (not) be, for an end that is over and for a rate that lets nothing through.
+        (not) be, for an end that is over, and for a rate that lets nothing through or isn't a participant's.
         """
         if (name == "") != (scope is HoldScope.ALL):
             raise ValueError("a hold names what it holds, unless that is everything")
         if (ends_at is not None and ends_at <= now) or (rate_per_second is not None and not rate_per_second > 0):
             raise ValueError("a hold ends later than it begins, and a throttle lets something through")
         throttles = rate_per_second is not None
+        if throttles and scope is not HoldScope.PARTICIPANT:
+            raise ValueError("only a participant is throttled")
         values = {
             "id": str(uuid.uuid4()),
             "scope": scope.value,

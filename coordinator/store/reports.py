@@ -49,15 +49,7 @@ class ReportStore:
             "body": storable(body, len(body)),
         }
         shown = {name: values[name] for name in ("cls", "culprit", "confidence", "headline")}
-        again = sa.case(
-            (incidents.c.merged_into.is_not(None), sa.null()),
-            (incidents.c.closed_at > report.at, incidents.c.closed_at),
-            (
-                outgrown(incidents.c.failures, sa.literal(report.failures, sa.BigInteger)),
-                sa.literal(report.at, _moment),
-            ),
-            else_=sa.literal(due_at, _moment),
-        )
+        again = _again(report.at, report.failures, due_at)
         show = sa.update(incidents).values(
             **shown, report_version=report.version, reported_failures=report.failures, due_at=again
         )
@@ -67,6 +59,14 @@ class ReportStore:
                 return False
             await connection.execute(reports.insert(), values)
         return True
+
+    async def stands(self, incident_id: str, *, at: datetime, failures: int, due_at: datetime | None = None) -> None:
+        """The newest report of an incident still holds by a case gathered at that time. It is analysed again as `put`
+        says."""
+        again = _again(at, failures, due_at)
+        stands = sa.update(incidents).values(reported_failures=failures, due_at=again)
+        async with self._database.begin() as connection:
+            await connection.execute(stands.where(incidents.c.id == incident_id))
 
     async def latest(self, incident_id: str) -> ReportRow | None:
         """The newest report of an incident."""
@@ -201,3 +201,13 @@ class ReportStore:
 
 
 _moment = reports.c.at.type
+
+
+def _again(at: datetime, failures: int, due_at: datetime | None) -> sa.Case[datetime | None]:
+    """When an incident is to be analysed again that was analysed by a case gathered at that time."""
+    return sa.case(
+        (incidents.c.merged_into.is_not(None), sa.null()),
+        (incidents.c.closed_at > at, incidents.c.closed_at),
+        (outgrown(incidents.c.failures, sa.literal(failures, sa.BigInteger)), sa.literal(at, _moment)),
+        else_=sa.literal(due_at, _moment),
+    )

@@ -65,17 +65,19 @@ async def test_everything_is_paused_until_its_end(seen: Seen) -> None:
 
 async def test_a_throttle_pauses_nothing_and_stops_no_clock(seen: Seen) -> None:
     await seen.hold(HoldScope.PARTICIPANT, "payment", rate_per_second=5.0, ends_at=later(10))
-    await seen.hold(HoldScope.ALL, "", rate_per_second=8.0)
-    await seen.hold(HoldScope.DEFINITION, "payment", rate_per_second=1.0)
+    await seen.hold(HoldScope.PARTICIPANT, "stock", rate_per_second=8.0)
     assert not seen.fleet.is_held("payment", "payment")
     assert not seen.fleet.all_held
     assert seen.fleet.held(HoldScope.PARTICIPANT) == frozenset()
     assert seen.fleet.holds("payment", ["payment"]) == ()
-    assert (seen.fleet.rate_of("payment"), seen.fleet.rate_of("stock")) == (5.0, 8.0)
+    assert seen.fleet.throttled == {"payment": 5.0, "stock": 8.0}
     seen.at = later(10)
-    assert seen.fleet.rate_of("payment") == 8.0
+    assert seen.fleet.throttled == {"stock": 8.0}
 
 
-async def test_what_nobody_throttles_has_no_rate(seen: Seen) -> None:
+async def test_only_participants_are_throttled(seen: Seen) -> None:
     await seen.hold(HoldScope.PARTICIPANT, "payment")
-    assert seen.fleet.rate_of("payment") is None
+    assert seen.fleet.throttled == {}
+    for scope, name in ((HoldScope.ALL, ""), (HoldScope.DEFINITION, "order")):
+        with pytest.raises(ValueError, match="only a participant"):
+            await seen.hold(scope, name, rate_per_second=1.0)
