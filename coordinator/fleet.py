@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from coordinator.errors import StoreUnavailable
@@ -32,7 +32,7 @@ class Fleet:
         """Read both anew. Raises StoreUnavailable."""
         at = self._now()
         self._workers = await uncut(self._store.live(at))
-        self._holds = await uncut(self._store.holds(ended_since=at - holds_kept))
+        self._holds = await uncut(self._store.holds(at, ended_since=at - holds_kept))
 
     async def run(self) -> None:
         """Refresh until cancelled. While the database is away the last view stands."""
@@ -60,23 +60,48 @@ class Fleet:
 
     def holds(self, definition: str, participants: Collection[str]) -> tuple[Hold, ...]:
         """The pauses, present and past, that concern sagas of this definition."""
+        concerning = [hold for hold in self._pauses() if _concerns(hold, definition, participants)]
+        if not concerning:
+            return ()
+        at = self._now()
         return tuple(
-            Hold(hold.since, hold.until, hold.name if hold.scope is HoldScope.PARTICIPANT else None)
-            for hold in self._holds
-            if _concerns(hold, definition, participants)
+            Hold(hold.since, hold.over_at(at), hold.name if hold.scope is HoldScope.PARTICIPANT else None)
+            for hold in concerning
         )
 
     def is_held(self, definition: str, participant: str) -> bool:
         """Whether nothing of this definition may be sent to this participant now."""
-        return any(hold.until is None and _concerns(hold, definition, (participant,)) for hold in self._holds)
+        return any(_concerns(hold, definition, (participant,)) for hold in self._lasting(self._pauses()))
 
     @property
     def all_held(self) -> bool:
-        return any(hold.scope is HoldScope.ALL and hold.until is None for hold in self._holds)
+        return any(hold.scope is HoldScope.ALL for hold in self._lasting(self._pauses()))
 
     def held(self, scope: HoldScope) -> frozenset[str]:
         """The names of the definitions, or of the participants, that are paused now."""
-        return frozenset(hold.name for hold in self._holds if hold.scope is scope and hold.until is None)
+        return frozenset(hold.name for hold in self._lasting(self._pauses()) if hold.scope is scope)
+
+    @property
+    def throttled(self) -> Mapping[str, float]:
+        """The participants that are sent only so many commands per second now, and how many."""
+        throttles = [hold for hold in self._holds if hold.rate_per_second is not None]
+        return {
+            hold.name: hold.rate_per_second
+            for hold in self._lasting(throttles)
+            if hold.scope is HoldScope.PARTICIPANT and hold.rate_per_second is not None
+        }
+
+    def _pauses(self) -> list[FleetHold]:
+        """The holds that hold something back entirely."""
+        return [hold for hold in self._holds if hold.rate_per_second is None]
+
+    def _lasting(self, holds: Iterable[FleetHold]) -> list[FleetHold]:
+        """Those that are not over now, whatever was so when they were read."""
+        unended = [hold for hold in holds if hold.until is None]
+        if not unended:
+            return []
+        at = self._now()
+        return [hold for hold in unended if hold.over_at(at) is None]
 
 
 def _concerns(hold: FleetHold, definition: str, participants: Collection[str]) -> bool:

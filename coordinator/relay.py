@@ -2,6 +2,9 @@
 
 After a commit the rows come straight from memory, leased to this process. A poll finds what anybody left behind: rows
 whose lease has run out, and rows that could not be published. One participant's trouble is one lane's trouble.
+
+A participant that is throttled gets its rows from the database alone, those longest free first, no more at a time than
+may leave within a second: what waits is safe there, under nobody's lease, and its timeouts have not begun.
 """
 
 from __future__ import annotations
@@ -9,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from amends.broker import Address, Broker, Confirm
@@ -18,6 +21,7 @@ from amends.message import frame, items_max, message_bytes_max
 from coordinator.alarm import Alarm
 from coordinator.errors import StoreUnavailable
 from coordinator.fleet import Fleet
+from coordinator.pace import Pace
 from coordinator.store.outbox import OutboxStore
 from coordinator.store.values import HoldScope, OutboxRow
 from coordinator.supervisor import uncut
@@ -33,6 +37,7 @@ backoff_first_seconds = 0.1
 backoff_cap_seconds = 5.0
 late_seconds = 1.0  # a command that waited longer than this in the outbox has its timeout started anew
 forget_max = 1_000
+ahead_seconds = 1.0  # of a throttled lane: what may leave within this time is held in memory, the rest in the database
 
 Confirmed = Callable[[Sequence[OutboxRow], datetime], None]
 
@@ -56,6 +61,7 @@ class Relay:
         self._outbox, self._broker, self._fleet = outbox, broker, fleet
         self._now, self._token, self._published_late = now, token, published_late
         self._tell_confirmed, self._lease_seconds = confirmed, lease_seconds
+        self._ahead_seconds = min(ahead_seconds, lease_seconds / 2)
         self._lanes: dict[str, _Lane] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._held: set[str] = set()  # the ids this process has in memory or with the broker
@@ -69,22 +75,30 @@ class Relay:
     def offer(self, rows: Sequence[OutboxRow], *, paused: bool = False) -> None:
         """Publish these, already leased to this process. What may not go now, or finds no room, goes back to the
         database, from where a poll takes it when it may."""
+        at, throttled = self._now(), self._fleet.throttled
         for row in rows:
-            if row.id in self._held:
-                continue
-            lane = self._lane(row.participant)
-            if (
-                paused
-                or lane is None
-                or lane.full
-                or not self._broker.connected
-                or self._fleet.is_held(row.definition, row.participant)
-            ):
-                self._release(row, self._now(), maybe_sent=False, error="")
-                continue
-            self._held.add(row.id)
-            lane.waiting.append(row)
-            lane.some.set()
+            rate = throttled.get(row.participant)
+            if rate is None or row.id in self._held:
+                self._take(row, at, paused=paused)
+            else:  # those that wait in the database were there first
+                self._release(row, at, maybe_sent=False, error="", wake=self._room(row.participant, rate) > 0)
+
+    def _take(self, row: OutboxRow, at: datetime, *, paused: bool = False) -> None:
+        if row.id in self._held:
+            return
+        lane = self._lane(row.participant)
+        if (
+            paused
+            or lane is None
+            or lane.full
+            or not self._broker.connected
+            or self._fleet.is_held(row.definition, row.participant)
+        ):
+            self._release(row, at, maybe_sent=False, error="")
+            return
+        self._held.add(row.id)
+        lane.waiting.append(row)
+        lane.some.set()
 
     async def run(self) -> None:
         """Relay until cancelled; then what was not published is handed back at once, for the next process to find."""
@@ -103,6 +117,10 @@ class Relay:
         """Whether the broker has been given this row, though the database still holds it."""
         return row_id in self._out or row_id in self._arrived
 
+    def trouble(self) -> dict[str, str]:
+        """The participants to whom the last list could not be published, and what the broker said."""
+        return {lane.participant: lane.trouble for lane in self._lanes.values() if lane.trouble}
+
     # -- lanes -------------------------------------------------------------------------------------------------------
 
     def _lane(self, participant: str) -> _Lane | None:
@@ -117,12 +135,35 @@ class Relay:
         async with asyncio.TaskGroup() as publishing:
             while True:
                 await lane.some.wait()
+                count_max = await self._allowed(lane)
                 await lane.window.acquire()
-                rows = lane.next_list()
+                rows = lane.next_list(count_max)
                 if rows:
+                    lane.pace.spend(len(rows))
                     publishing.create_task(self._publish(lane, rows))
                 else:
                     lane.window.release()
+
+    async def _allowed(self, lane: _Lane) -> int:
+        """How many of a lane's rows may leave now: waits until its participant's rate lets one."""
+        loop = asyncio.get_running_loop()
+        while (rate := self._fleet.throttled.get(lane.participant)) is not None and lane.waiting:
+            at = self._now()
+            for row in lane.beyond(lane.pace.room(rate, loop.time(), ahead_seconds=self._ahead_seconds)):
+                self._release(row, at, maybe_sent=False, error="", wake=False)  # its lease would not last
+            count = lane.pace.allowance(rate, loop.time())
+            if count:
+                return count
+            await asyncio.sleep(min(lane.pace.seconds_to_next(rate), ahead_seconds))
+        return items_max
+
+    def _room(self, participant: str, rate: float) -> int:
+        """How many more rows of a throttled participant may be held in memory."""
+        lane = self._lane(participant)
+        if lane is None:
+            return 0
+        at = asyncio.get_running_loop().time()
+        return lane.pace.room(rate, at, ahead_seconds=self._ahead_seconds) - len(lane.waiting)
 
     async def _publish(self, lane: _Lane, rows: list[OutboxRow]) -> None:
         ids = {row.id for row in rows}
@@ -140,7 +181,7 @@ class Relay:
     async def _outcome(self, lane: _Lane, rows: list[OutboxRow], confirm: Confirm) -> None:
         """What became of a list decides what becomes of its rows. Only a confirm lets them be forgotten."""
         if confirm is Confirm.CONFIRMED:
-            lane.failures = 0
+            lane.failures, lane.trouble = 0, ""
             self._confirmed.extend(rows)
             self._arrived.update(row.id for row in rows)
             self._some.set()
@@ -159,6 +200,7 @@ class Relay:
                 self._release(row, self._now(), maybe_sent=False, error=confirm.value)
             return
         lane.failures += 1
+        lane.trouble = confirm.value
         if confirm is Confirm.UNROUTABLE:
             await self._broker.declare(lane.participant)
         seconds = min(backoff_cap_seconds, backoff_first_seconds * 2 ** min(lane.failures, 10))
@@ -175,8 +217,10 @@ class Relay:
 
     # -- the database ------------------------------------------------------------------------------------------------
 
-    def _release(self, row: OutboxRow, available_at: datetime, *, maybe_sent: bool, error: str) -> None:
-        self._unsent.append(_Unsent(row, available_at, maybe_sent, error))
+    def _release(
+        self, row: OutboxRow, available_at: datetime, *, maybe_sent: bool, error: str, wake: bool = True
+    ) -> None:
+        self._unsent.append(_Unsent(row, available_at, maybe_sent, error, wake))
         self._some.set()
 
     async def _park(self, rows: Sequence[OutboxRow], reason: str) -> None:
@@ -200,19 +244,31 @@ class Relay:
         """Claim a batch; True when there may be more at once."""
         if self._fleet.all_held or not self._broker.connected:
             return False
+        held, throttled = self._fleet.held(HoldScope.PARTICIPANT), self._fleet.throttled
         full = {lane.participant for lane in self._lanes.values() if lane.full}
+        rows = await self._claim_rows(claim_max, but=held | full | throttled.keys())
+        for participant in throttled.keys() - held:
+            room = self._room(participant, throttled[participant])
+            if room > 0 and len(await self._claim_rows(room, of=participant)) == room:
+                self._alarm.set(self._now() + timedelta(seconds=self._ahead_seconds))
+        return len(rows) == claim_max
+
+    async def _claim_rows(self, limit: int, *, but: Collection[str] = (), of: str | None = None) -> Sequence[OutboxRow]:
+        """Claim rows of all participants but some, or of one, and let them wait in their lanes."""
         at = self._now()
         claim = self._outbox.claim(
             self._token,
             now=at,
             lease_until=at + timedelta(seconds=self._lease_seconds),
-            limit=claim_max,
-            held_participants=self._fleet.held(HoldScope.PARTICIPANT) | full,
+            limit=limit,
+            participant=of,
+            held_participants=but,
             held_definitions=self._fleet.held(HoldScope.DEFINITION),
         )
         rows = await uncut(claim)
-        self.offer(rows)
-        return len(rows) == claim_max
+        for row in rows:
+            self._take(row, at)
+        return rows
 
     async def _settle(self) -> None:
         """Tell the database what became of rows, all that have gathered at a time, until cancelled."""
@@ -260,7 +316,8 @@ class Relay:
             self._unsent.extend(same)
             raise
         self._held.difference_update(one.row.id for one in same)
-        self._alarm.set(unsent.available_at)
+        if unsent.wake:
+            self._alarm.set(unsent.available_at)
 
     async def _hand_back(self) -> None:
         """At the end: forget what was confirmed, and release what never left this process."""
@@ -285,9 +342,10 @@ class _Unsent:
     available_at: datetime
     maybe_sent: bool
     error: str
+    wake: bool  # the poll may find it of use to look then, rather than at its next turn
 
     def alike(self, other: _Unsent) -> bool:
-        return (self.available_at, self.maybe_sent, self.error) == (other.available_at, other.maybe_sent, other.error)
+        return replace(self, row=other.row) == other
 
 
 class _Lane:
@@ -299,16 +357,22 @@ class _Lane:
         self.some = asyncio.Event()
         self.window = asyncio.Semaphore(lists_in_flight_max)
         self.failures = 0
+        self.trouble = ""  # what the broker said to the last list, if it did not take it
+        self.pace = Pace()
 
     @property
     def full(self) -> bool:
         return len(self.waiting) >= lane_rows_max
 
-    def next_list(self) -> list[OutboxRow]:
-        """What waits, up to the bounds of a message in items and bytes; at least one."""
+    def beyond(self, count: int) -> list[OutboxRow]:
+        """What waits behind the first `count`, which it does no longer."""
+        return [self.waiting.pop() for _ in range(len(self.waiting) - count)]
+
+    def next_list(self, count_max: int) -> list[OutboxRow]:
+        """What waits, up to `count_max` and to the bounds of a message in items and bytes; at least one."""
         rows: list[OutboxRow] = []
         size = 0
-        while self.waiting and len(rows) < items_max:
+        while self.waiting and len(rows) < min(count_max, items_max):
             size += len(self.waiting[0].body)
             if rows and size > list_bytes_max:
                 break

@@ -112,4 +112,7 @@ def _beat(heartbeat: Heartbeat) -> Beat:
         interval_seconds=heartbeat.interval_seconds,
         in_flight=heartbeat.in_flight,
         stopping=heartbeat.stopping,
+        host=heartbeat.host,
+        settings=heartbeat.settings,
+        holding={held.command: held.seconds for held in heartbeat.holding},
     )

@@ -20,7 +20,6 @@ import shutil
 import signal
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -134,7 +133,7 @@ def main(services: Sequence[Service] = everything, documents: Sequence[Mapping[s
 
 async def _run(console: Console, services: Sequence[Service], documents: Sequence[Mapping[str, Any]]) -> int:
     someone_there = sys.stdin.isatty() and sys.stdout.isatty()
-    began = time.monotonic()
+    began = asyncio.get_running_loop().time()
     folder = _new_folder()
     telling = Telling(console, {story.title: story.title for story in stories()})
     async with AsyncExitStack() as stack:
@@ -151,7 +150,7 @@ async def _run(console: Console, services: Sequence[Service], documents: Sequenc
         faults, sagas = await _tell(app, telling)
         after = await sums.take(engines)
         faults += sums.faults(before, after, confirmed=2, cancelled=2)
-        _close(console, before, after, faults, seconds=time.monotonic() - began)
+        _close(console, before, after, faults, seconds=asyncio.get_running_loop().time() - began)
         _hint(console, f"curl {url}/v1/sagas/{sagas[-1].id}" if sagas else f"curl {url}/v1/sagas")
         if someone_there:
             own = {"definition": "place_order", "input": stories()[0].order}

@@ -8,8 +8,13 @@
     definitions     DefinitionStore: register, get, newest, versions
     dead_letters    DeadLetterStore: keep, page, get, resolve
     fleet           FleetStore: workers and their heartbeats, holds
-    values          what goes in and comes out
-    schema          the tables
+    outcomes        OutcomeStore: how attempts and calls ended, per minute
+    occurrences     OccurrenceStore: what happened around the sagas
+    incidents       IncidentStore: record, due, merge, close_quiet, ...: failures put into incidents (grouping: how)
+    incident_reader IncidentReader: get, page, facets, failures, past, ...: incidents as they are looked at
+    values          what goes in and comes out; of diagnosis: observed, explained
+    schema          the tables; of diagnosis: schema_diagnosis
+    pruning         how what is old is forgotten
     dialect         the differences between the two databases
 
 A method is a transaction, and takes many rows at once wherever there can be many. Time comes in as an argument.

@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import Dialect as Driver
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.types import TypeEngine
 
 from coordinator.errors import UnsupportedDatabase
@@ -190,6 +190,10 @@ class Dialect(ABC):
         """Let nobody else change the schema until this transaction ends."""
 
     @abstractmethod
+    async def take_turn(self, connection: AsyncConnection, turn: str) -> None:
+        """Wait until nobody else has this turn; it ends with the transaction."""
+
+    @abstractmethod
     def passes(self, error: BaseException) -> bool:
         """Whether the whole transaction may be repeated: the error comes from the moment, not from the statement."""
 
@@ -297,6 +301,11 @@ class Postgres(Dialect):
     def lock_schema(self, connection: sa.Connection) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.literal(0x616D656E6473, sa.BigInteger))))
 
+    async def take_turn(self, connection: AsyncConnection, turn: str) -> None:
+        await connection.execute(
+            sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"amends {turn}", 0)))
+        )
+
     def passes(self, error: BaseException) -> bool:
         if isinstance(error, sa.exc.DBAPIError):
             if error.connection_invalidated or isinstance(error.orig, OSError):
@@ -356,6 +365,9 @@ class Sqlite(Dialect):
 
     def lock_schema(self, connection: sa.Connection) -> None:
         """BEGIN IMMEDIATE holds the only write lock there is."""
+
+    async def take_turn(self, connection: AsyncConnection, turn: str) -> None:
+        """A transaction that may write has the only turn there is."""
 
     def passes(self, error: BaseException) -> bool:
         cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,8 +21,12 @@ workers_max = 5000  # of one list
 holds_max = 1000  # of one list
 intervals_missed_max = 3
 reason_chars_max = 2000
+host_chars_max = 200
+holding_seconds_max = 1e9
+ran_out = "its end"  # what ends a hold that nobody ended
 
-_said = ("version", "actions", "compensations", "interval_seconds", "in_flight", "stopping", "last_seen", "live_until")
+_about = ("version", "actions", "compensations", "interval_seconds", "in_flight", "stopping")
+_said = (*_about, "last_seen", "live_until", "host", "settings", "holding")
 _beaten = ("participant", "worker", "first_seen", *_said)
 
 
@@ -60,12 +65,29 @@ class FleetStore:
         async with self._database.begin() as connection:
             return len((await connection.execute(gone)).all())
 
-    async def hold(self, scope: HoldScope, name: str, *, by: str, reason: str, now: datetime) -> FleetHold:
-        """Hold back everything, a definition's sagas or a participant's commands; the hold that is there already,
-        if there is one. `name` is "" for everything. Raises ValueError where it should (not) be.
+    async def hold(
+        self,
+        scope: HoldScope,
+        name: str,
+        *,
+        by: str,
+        reason: str,
+        now: datetime,
+        ends_at: datetime | None = None,
+        rate_per_second: float | None = None,
+    ) -> FleetHold:
+        """Hold back everything, a definition's sagas or a participant's commands, until it is ended or `ends_at` has
+        come; with a rate, let no more than that through. The hold that is there already, if it lasts as long and lets
+        no more through; else this one takes its place. `name` is "" for everything. Raises ValueError where it should
+        (not) be, for an end that is over, and for a rate that lets nothing through or isn't a participant's.
         """
         if (name == "") != (scope is HoldScope.ALL):
             raise ValueError("a hold names what it holds, unless that is everything")
+        if (ends_at is not None and ends_at <= now) or (rate_per_second is not None and not rate_per_second > 0):
+            raise ValueError("a hold ends later than it begins, and a throttle lets something through")
+        throttles = rate_per_second is not None
+        if throttles and scope is not HoldScope.PARTICIPANT:
+            raise ValueError("only a participant is throttled")
         values = {
             "id": str(uuid.uuid4()),
             "scope": scope.value,
@@ -73,31 +95,61 @@ class FleetStore:
             "since": now,
             "held_by": storable(by, reason_chars_max),
             "reason": storable(reason, reason_chars_max),
+            "ends_at": ends_at,
+            "rate_per_second": rate_per_second,
         }
+        there = _unended(scope, name, throttles=throttles)
+        over = sa.update(holds).where(there, holds.c.ends_at <= now).values(until=holds.c.ends_at, ended_by=ran_out)
+        replaced = sa.update(holds).where(there, _less(ends_at, rate_per_second))
+        replaced = replaced.values(until=now, ended_by=values["held_by"])
         insert = self._database.dialect.insert(holds).on_conflict_do_nothing()
         async with self._database.begin() as connection:
+            await connection.execute(over)
+            await connection.execute(replaced)
             await connection.execute(insert, values)
-            return _hold((await connection.execute(sa.select(holds).where(_active(scope, name)))).one())
+            return _hold((await connection.execute(sa.select(holds).where(there))).one(), now)
 
     async def release(self, scope: HoldScope, name: str, *, by: str, now: datetime) -> FleetHold | None:
-        """End a hold. None: nothing is held."""
-        end = sa.update(holds).where(_active(scope, name)).values(until=now, ended_by=storable(by, reason_chars_max))
+        """End a pause. None: nothing is paused. A throttle is ended by its id."""
+        return await self._end(_unended(scope, name, throttles=False), by, now)
+
+    async def end(self, hold_id: str, *, by: str, now: datetime) -> FleetHold | None:
+        """End this pause or throttle, and no other in its place. None: it is over."""
+        return await self._end(sa.and_(holds.c.id == hold_id, holds.c.until.is_(None)), by, now)
+
+    async def _end(self, chosen: sa.ColumnElement[bool], by: str, now: datetime) -> FleetHold | None:
+        end = sa.update(holds).where(chosen, _lasts_beyond(now))
+        end = end.values(until=now, ended_by=storable(by, reason_chars_max))
         async with self._database.begin() as connection:
             row = (await connection.execute(end.returning(*holds.c))).first()
-        return None if row is None else _hold(row)
+        return None if row is None else _hold(row, now)
 
-    async def holds(self, *, ended_since: datetime | None = None) -> list[FleetHold]:
+    async def holds(self, now: datetime, *, ended_since: datetime | None = None) -> list[FleetHold]:
         """Holds that are active, and those that ended at or after that time; the oldest first, at most `holds_max`."""
-        chosen: sa.ColumnElement[bool] = holds.c.until.is_(None)
+        chosen = sa.and_(holds.c.until.is_(None), _lasts_beyond(now))
         if ended_since is not None:
-            chosen = sa.or_(chosen, holds.c.until >= ended_since)
+            ran_out_since = sa.and_(holds.c.until.is_(None), holds.c.ends_at >= ended_since)
+            chosen = sa.or_(chosen, ran_out_since, holds.c.until >= ended_since)
         query = sa.select(holds).where(chosen).order_by(holds.c.since, holds.c.id).limit(holds_max)
         async with self._database.reading() as connection:
-            return [_hold(row) for row in await connection.execute(query)]
+            return [_hold(row, now) for row in await connection.execute(query)]
 
 
-def _active(scope: HoldScope, name: str) -> sa.ColumnElement[bool]:
-    return sa.and_(holds.c.scope == scope.value, holds.c.name == name, holds.c.until.is_(None))
+def _unended(scope: HoldScope, name: str, *, throttles: bool) -> sa.ColumnElement[bool]:
+    """The one hold of its kind that nobody has ended; it may have run out."""
+    rate = holds.c.rate_per_second
+    kind = rate.is_not(None) if throttles else rate.is_(None)
+    return sa.and_(holds.c.scope == scope.value, holds.c.name == name, holds.c.until.is_(None), kind)
+
+
+def _lasts_beyond(at: datetime) -> sa.ColumnElement[bool]:
+    return sa.or_(holds.c.ends_at.is_(None), holds.c.ends_at > at)
+
+
+def _less(ends_at: datetime | None, rate_per_second: float | None) -> sa.ColumnElement[bool]:
+    """A hold that ends earlier, or lets more through."""
+    less = holds.c.ends_at.is_not(None) if ends_at is None else holds.c.ends_at < ends_at
+    return less if rate_per_second is None else sa.or_(less, holds.c.rate_per_second > rate_per_second)
 
 
 def _record(beat: Beat, now: datetime) -> tuple[Any, ...]:
@@ -113,6 +165,9 @@ def _record(beat: Beat, now: datetime) -> tuple[Any, ...]:
         beat.stopping,
         now,
         now + timedelta(seconds=beat.interval_seconds * intervals_missed_max),
+        storable(beat.host, host_chars_max),
+        encode(dict(beat.settings)),
+        encode({command: min(seconds, holding_seconds_max) for command, seconds in beat.holding.items()}),
     )
 
 
@@ -126,9 +181,14 @@ def _worker(row: sa.Row[Any], now: datetime) -> Worker:
         interval_seconds=row.interval_seconds,
         in_flight=row.in_flight,
         stopping=row.stopping,
+        host=row.host,
+        settings=json.loads(row.settings),
+        holding=json.loads(row.holding),
     )
     return Worker(beat, row.first_seen, row.last_seen, live=row.live_until > now and not row.stopping)
 
 
-def _hold(row: sa.Row[Any]) -> FleetHold:
-    return FleetHold(**{**row._mapping, "scope": HoldScope(row.scope)})
+def _hold(row: sa.Row[Any], now: datetime) -> FleetHold:
+    hold = FleetHold(**{**row._mapping, "scope": HoldScope(row.scope)})
+    ended = hold.over_at(now)
+    return hold if ended == hold.until else replace(hold, until=ended, ended_by=ran_out)

@@ -67,6 +67,20 @@ class CallTally:
     seconds_buckets: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Tallies:
+    """The tallies of some minutes, the newest first. `cut`: there were more, and the oldest are left out."""
+
+    items: tuple[Tally, ...]
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallTallies:
+    items: tuple[CallTally, ...]
+    cut: bool = False
+
+
 class OccurrenceKind(StrEnum):
     """What happened in the world around the sagas. The first block are changes: somebody did something."""
 
@@ -188,3 +202,39 @@ class Facet:
     first_at: datetime
     last_at: datetime
     saga_id: str  # one of them
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentFilter:
+    """Which incidents to list. What is None does not restrict. `step` is "<definition>.<step>"."""
+
+    status: IncidentStatus | None = None
+    cls: str | None = None
+    participant: str | None = None
+    definition: str | None = None
+    step: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentPage:
+    items: tuple[IncidentRow, ...]
+    cursor: str | None  # where the next page begins; None: this is the last
+
+
+@dataclass(frozen=True, slots=True)
+class PastRow:
+    """An incident that is over, its most frequent facets, and whether a person found its report right."""
+
+    incident: IncidentRow
+    facets: tuple[Facet, ...]
+    verified: bool | None  # None: nobody has said
+    true_class: str | None = None  # what a person said it was, if the report was wrong
+    true_culprit: str | None = None  # an entity, as JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How many sagas are concerned now; `standing_max` means that many or more."""
+
+    stuck: int  # blocked at the steps
+    at_risk: int  # not final, of the definitions

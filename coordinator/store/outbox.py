@@ -78,13 +78,14 @@ class OutboxStore:
         now: datetime,
         lease_until: datetime,
         limit: int,
+        participant: str | None = None,
         held_participants: Collection[str] = (),
         held_definitions: Collection[str] = (),
     ) -> list[OutboxRow]:
         """Take up to `limit` rows that are free, those longest free first; nobody else gets them until `lease_until`.
 
-        Not parked ones, and nothing of a paused saga or of what is held. A row whose former holder let its lease run
-        out may have been sent, and is remembered so.
+        Those of one participant, if it is named. Not parked ones, and nothing of a paused saga or of what is held. A
+        row whose former holder let its lease run out may have been sent, and is remembered so.
         """
         parameters = {
             **self._sql.held_participants.bind([(name,) for name in held_participants]),
@@ -95,7 +96,10 @@ class OutboxStore:
             "limit": limit,
         }
         async with self._database.begin() as connection:
-            rows = await connection.execute(self._sql.claim, parameters)
+            if participant is None:
+                rows = await connection.execute(self._sql.claim, parameters)
+            else:
+                rows = await connection.execute(self._sql.claim_of_one, {**parameters, "participant": participant})
             return sorted((_row(row) for row in rows), key=lambda row: (row.created_at, row.id))
 
     async def forget(self, ids: Iterable[str]) -> None:
@@ -187,6 +191,7 @@ class _Statements:
         self.held_participants = dialect.rows("held_participants", columns_of(outbox, ("participant",)))
         self.held_definitions = dialect.rows("held_definitions", columns_of(outbox, ("definition",)))
         self.claim = self._claim()
+        self.claim_of_one = self._claim(outbox.c.participant == sa.bindparam("participant", type_=sa.Text))
 
         token = sa.bindparam("token", type_=sa.Text)
         maybe_sent = sa.or_(outbox.c.maybe_sent, sa.bindparam("sent", type_=sa.Boolean))
@@ -207,7 +212,7 @@ class _Statements:
         )
         self.park = Bulk(reasons, park.where(held).returning(outbox.c.key))
 
-    def _claim(self) -> ReturningUpdate[Any]:
+    def _claim(self, *chosen: sa.ColumnElement[bool]) -> ReturningUpdate[Any]:
         paused = sa.exists().where(sagas.c.id == outbox.c.saga_id, sagas.c.paused_at.is_not(None))
         free = (
             sa.select(outbox.c.saga_id, outbox.c.key)
@@ -217,6 +222,7 @@ class _Statements:
                 outbox.c.participant.not_in(sa.select(self.held_participants.c.participant)),
                 outbox.c.definition.not_in(sa.select(self.held_definitions.c.definition)),
                 sa.not_(paused),
+                *chosen,
             )
             .order_by(outbox.c.available_at)
             .limit(sa.bindparam("limit", type_=sa.Integer))

@@ -1,4 +1,5 @@
-"""The tables. Every table of sagas has a key that starts with the saga's id, or carries it."""
+"""The tables of sagas and of the fleet; `schema_diagnosis` has those that explain failures. Every table of sagas has a
+key that starts with the saga's id, or carries it."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from coordinator.saga.state import FINAL, Direction, SagaStatus, StepStatus
 from coordinator.store.dialect import Key, Moment, changes_often, partial_index
 from coordinator.store.values import CommandKind, DeadLetterStatus, HoldScope
 
-revision = "0001"  # the migration that leads to these tables
+revision = "0002"  # the migration that leads to these tables
 
 metadata = sa.MetaData(
     naming_convention={
@@ -22,7 +23,7 @@ metadata = sa.MetaData(
 )
 
 
-def _one_of(column: str, kind: type[StrEnum]) -> sa.CheckConstraint:
+def one_of(column: str, kind: type[StrEnum]) -> sa.CheckConstraint:
     """The database knows the same words as the enum."""
     return sa.CheckConstraint(f"{column} IN ({_words(kind)})", name=f"{column}_known")
 
@@ -63,8 +64,8 @@ sagas = sa.Table(
     sa.Column("finished_at", Moment),
     sa.Column("record", sa.Text, nullable=False),  # the saga without input and steps
     sa.Column("input", sa.Text, nullable=False),  # written once
-    _one_of("status", SagaStatus),
-    _one_of("direction", Direction),
+    one_of("status", SagaStatus),
+    one_of("direction", Direction),
     sa.CheckConstraint(f"(finished_at IS NOT NULL) = (status IN ({_words(FINAL)}))", name="finished_is_final"),
     sa.CheckConstraint("revision >= 0", name="revision_counts"),
     partial_index("sagas_due", "wake_at", where="wake_at IS NOT NULL"),
@@ -83,7 +84,7 @@ steps = sa.Table(
     sa.Column("status", Key, nullable=False),
     sa.Column("record", sa.Text, nullable=False),  # the step without its result
     sa.Column("result", sa.Text),
-    _one_of("status", StepStatus),
+    one_of("status", StepStatus),
     **changes_often,
 )
 
@@ -116,7 +117,7 @@ outbox = sa.Table(
     sa.Column("tries", sa.Integer, nullable=False),
     sa.Column("last_error", sa.Text),
     sa.Column("parked_reason", sa.Text),
-    _one_of("kind", CommandKind),
+    one_of("kind", CommandKind),
     partial_index("outbox_available", "available_at", where="parked_reason IS NULL"),
     partial_index("outbox_parked", "created_at", where="parked_reason IS NOT NULL"),
     **changes_often,
@@ -155,7 +156,7 @@ dead_letters = sa.Table(
     sa.Column("resolved_at", Moment),
     sa.Column("resolved_by", sa.Text),
     sa.Column("resolved_why", sa.Text),
-    _one_of("status", DeadLetterStatus),
+    one_of("status", DeadLetterStatus),
     sa.CheckConstraint(f"(resolved_at IS NULL) = (status = '{DeadLetterStatus.OPEN}')", name="resolved_is_not_open"),
     sa.Index("dead_letters_by_time", "at", "id"),
     sa.Index("dead_letters_by_status", "status", "at", "id"),
@@ -176,9 +177,14 @@ workers = sa.Table(
     sa.Column("first_seen", Moment, nullable=False),
     sa.Column("last_seen", Moment, nullable=False),
     sa.Column("live_until", Moment, nullable=False),  # three intervals after it was last seen
+    sa.Column("host", sa.Text, nullable=False, server_default=sa.text("''")),
+    sa.Column("settings", sa.Text, nullable=False, server_default=sa.text("'{}'")),
+    sa.Column("holding", sa.Text, nullable=False, server_default=sa.text("'{}'")),
     **changes_often,
 )
 
+# A hold with a rate throttles: it holds nothing back entirely. One that has an end is over when that has come, whether
+# or not anybody has written so.
 holds = sa.Table(
     "holds",
     metadata,
@@ -190,8 +196,13 @@ holds = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("until", Moment),
     sa.Column("ended_by", sa.Text),
-    _one_of("scope", HoldScope),
+    sa.Column("ends_at", Moment),
+    sa.Column("rate_per_second", sa.Float),
+    one_of("scope", HoldScope),
     sa.CheckConstraint(f"(name = '') = (scope = '{HoldScope.ALL}')", name="name_unless_all"),
     sa.CheckConstraint("(until IS NULL) = (ended_by IS NULL)", name="ended_by_someone"),
-    partial_index("holds_active", "scope", "name", where="until IS NULL", unique=True),
+    partial_index("holds_active", "scope", "name", where="until IS NULL AND rate_per_second IS NULL", unique=True),
+    partial_index(
+        "holds_throttling", "scope", "name", where="until IS NULL AND rate_per_second IS NOT NULL", unique=True
+    ),
 )

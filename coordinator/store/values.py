@@ -298,6 +298,9 @@ class Beat:
     interval_seconds: float = 5.0
     in_flight: int = 0
     stopping: bool = False
+    host: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)  # what it was started with
+    holding: Mapping[str, float] = field(default_factory=dict)  # commands in hand, and for how many seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +315,10 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class FleetHold:
-    """A pause of all sagas, of a definition's, or of a participant's commands. `name` is "" where all are meant."""
+    """A pause of all sagas, of a definition's, or of a participant's commands. `name` is "" where all are meant.
+
+    With `rate_per_second` it is a throttle: it pauses nothing, and lets no more than that through.
+    """
 
     id: str
     scope: HoldScope
@@ -320,5 +326,13 @@ class FleetHold:
     since: datetime
     held_by: str
     reason: str
-    until: datetime | None = None  # None: it still holds
+    until: datetime | None = None  # None: it holds until it is ended, or until `ends_at`
     ended_by: str | None = None
+    ends_at: datetime | None = None
+    rate_per_second: float | None = None
+
+    def over_at(self, at: datetime) -> datetime | None:
+        """When it was over, if it is by that time."""
+        if self.until is None and self.ends_at is not None and self.ends_at <= at:
+            return self.ends_at
+        return self.until

@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from coordinator.saga.state import FINAL, Direction, SagaStatus, StepStatus
-from coordinator.store import migration, schema
+from coordinator.store import migration, schema, schema_diagnosis
 from coordinator.store.database import Database
 from coordinator.store.dialect import dialect_of
 from coordinator.store.migration import config_for, migrate, migrations_directory
@@ -26,7 +26,7 @@ from tests.store.made import noon
 
 def _differences(connection: sa.Connection) -> list[Any]:
     context = MigrationContext.configure(connection, opts={"compare_type": True})
-    return list(compare_metadata(context, schema.metadata))
+    return list(compare_metadata(context, schema_diagnosis.metadata))
 
 
 async def _run(url: str, work: Any) -> Any:
@@ -53,12 +53,16 @@ async def test_the_migrations_make_the_checks_of_the_code(database_url: str) -> 
 
     def checks(connection: sa.Connection) -> set[str]:
         inspector = sa.inspect(connection)
-        names = (check["name"] for table in schema.metadata.tables for check in inspector.get_check_constraints(table))
+        names = (
+            check["name"]
+            for table in schema_diagnosis.metadata.tables
+            for check in inspector.get_check_constraints(table)
+        )
         return {str(name) for name in names}
 
     stated = {
         f"{table.name}_{str(check.name).removeprefix(f'{table.name}_')}"
-        for table in schema.metadata.tables.values()
+        for table in schema_diagnosis.metadata.tables.values()
         for check in table.constraints
         if isinstance(check, sa.CheckConstraint)
     }

@@ -58,17 +58,15 @@ class Pauses(Controller):
 
     @get("/", summary="The pauses that hold now, the oldest first", responses=documented())
     async def list_pauses(self, desk: NamedDependency[Desk]) -> seen.FleetPauseList:
-        holds = await desk.coordinator.stores.fleet.holds()
+        holds = await desk.coordinator.stores.fleet.holds(desk.coordinator.clock.now())
         return seen.FleetPauseList(tuple(_shown(hold) for hold in holds))
 
     @delete("/{pause_id:str}", summary="End a pause", responses=documented("unknown-pause"), status_code=200)
     async def resume(
         self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], pause_id: FromPath[str]
     ) -> seen.FleetPause:
-        fleet = desk.coordinator.stores.fleet
-        hold = next((hold for hold in await fleet.holds() if hold.id == pause_id), None)
         by = actor_of(request, None)
-        ended = await fleet.release(hold.scope, hold.name, by=by, now=desk.coordinator.clock.now()) if hold else None
+        ended = await desk.coordinator.stores.fleet.end(pause_id, by=by, now=desk.coordinator.clock.now())
         if ended is None:
             raise Refusal("unknown-pause", f"no pause {pause_id} holds now")
         await desk.coordinator.fleet.refresh()

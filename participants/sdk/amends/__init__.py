@@ -4,6 +4,7 @@ What needs a database is imported from its own module: `amends.inbox.SqlInbox`, 
 """
 
 from amends.broker import Address, Broker, Confirm
+from amends.calls import calling
 from amends.errors import (
     AmendsError,
     BrokerClosed,
@@ -44,5 +45,6 @@ __all__ = [
     "Reply",
     "ServingLimits",
     "Undone",
+    "calling",
     "check_actions",
 ]

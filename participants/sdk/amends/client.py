@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
@@ -120,9 +119,10 @@ class Client:
 
     async def wait(self, saga_id: str, timeout_seconds: float = 60.0) -> Json:
         """The saga once it has ended. Raises TimeoutError if it has not by then."""
-        until = time.monotonic() + timeout_seconds
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_seconds
         while True:
-            left = until - time.monotonic()
+            left = until - loop.time()
             seconds = max(0, min(int(left), wait_seconds_max))
             saga = await self._ask("GET", _path("v1", "sagas", saga_id), wait_seconds=seconds)
             if saga["finished_at"] is not None:

@@ -28,22 +28,29 @@ class Refused(AmendsError):
     """The participant says no: nothing happened, and a retry won't help (a declined card).
 
     Raise it in an action; the saga then compensates what was done before. `error_type` is a short
-    machine-readable name, the message is for people.
+    machine-readable name, `code` what kind of error it is in the words of a standard ("http 402"), the message is for
+    people.
     """
 
-    def __init__(self, message: str = "refused", *, error_type: str = "Refused") -> None:
+    def __init__(self, message: str = "refused", *, error_type: str = "Refused", code: str = "") -> None:
         super().__init__(message)
         self.error_type = error_type
+        self.code = code
 
 
 class EffectUnknown(AmendsError):
-    """The handler failed and may have left something behind: the step will be compensated."""
+    """The handler failed and may have left something behind: the step will be compensated. As Refused otherwise."""
 
     def __init__(
-        self, message: str = "failed, and something may have happened", *, error_type: str = "EffectUnknown"
+        self,
+        message: str = "failed, and something may have happened",
+        *,
+        error_type: str = "EffectUnknown",
+        code: str = "",
     ) -> None:
         super().__init__(message)
         self.error_type = error_type
+        self.code = code
 
 
 class PayloadError(AmendsError):

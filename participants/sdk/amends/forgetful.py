@@ -23,7 +23,8 @@ class NoInbox:
     async def answer(self, command: Command, handler: Handler, worker: Worker) -> Reply:
         """Run the handler, whatever was done before."""
         if command.inquire:
-            why = Failure(type="NoInbox", message=f"{worker.participant} keeps no inbox and can't say what it did")
+            said = f"{worker.participant} keeps no inbox and can't say what it did"
+            why = Failure(type="NoInbox", message=said, code="amends no_inbox")
             return worker.reply(command, Answer.FAILED, effect=Effect.UNKNOWN, error=why)
         # Both clocks are some host's: the database's, which would be fairer, isn't there.
         if command.expires_at <= datetime.now(UTC):

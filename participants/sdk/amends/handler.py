@@ -14,19 +14,21 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_type_hints
 
 from opentelemetry.trace import Span
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from amends.capture import LogLines, clean_text
+from amends.capture import LogLines
 from amends.errors import AmendsError, EffectUnknown, PayloadError, Refused
-from amends.message import Answer, Command, Effect, Failure, Kind, Reply, Undone, error_chars_max, payload_bytes_max
+from amends.failure import failure_of, faults_of
+from amends.message import Answer, Command, Effect, Kind, Reply, Undone, payload_bytes_max
 from amends.payload import check_value
 from amends.tracing import handler_span, mark_failed, traceparent_of
+from amends.witness import Witness
 from amends.worker import Worker
 
 Effects = Literal["transactional", "external"]
@@ -44,17 +46,25 @@ _parameters = {
 class UnknownHandler(AmendsError):
     """This worker has no handler of that name. One of another version may have it, so a retry may help."""
 
+    amends_code = "amends unknown_handler"
+
 
 class HandlerTimeout(AmendsError):
     """The handler did not end in the time it has."""
+
+    amends_code = "amends handler_timeout"
 
 
 class HandlerEndedTransaction(AmendsError):
     """A handler called commit() or rollback(). The transaction isn't its own: it belongs to the inbox's row, too."""
 
+    amends_code = "amends transaction_ended"
+
 
 class UnsendableResult(AmendsError):
     """What the handler returned can't travel."""
+
+    amends_code = "amends unsendable_result"
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,7 @@ class Handler:
     lease_seconds: float | None = None
     forgetful: bool = False  # there is no inbox: a failure proves nothing, whoever says it
     stand_in: bool = False  # it only states an error, in place of business code
+    witness: Witness | None = None  # of the run that a stand-in speaks for
 
     @classmethod
     def of(
@@ -96,6 +107,7 @@ class Handler:
         async def fail() -> None:
             raise error
 
+        fail.__module__ = self.function.__module__
         return replace(self, function=fail, wants=frozenset(), models={}, lease_seconds=None, stand_in=True)
 
     async def run(
@@ -112,9 +124,12 @@ class Handler:
         Raises HandlerTimeout if it ran in a transaction (which is lost with it), the errors that `passes` claims (the
         transaction's, not the handler's), and CancelledError on shutdown. Every other end is a reply.
         """
-        began = time.monotonic()
-        with self.logs.capture() as lines, handler_span(command) as span:
-            facts: dict[str, Any] = {}
+        witness = self.witness or Witness()
+        facts: dict[str, Any] = {}
+        with (
+            nullcontext() if self.stand_in else witness.watching(self.logs),
+            handler_span(command) as span,
+        ):
             try:
                 result = await self._call(command, tx, seconds)
                 answer = Answer.SUCCEEDED
@@ -126,14 +141,14 @@ class Handler:
                 if task is not None and task.cancelling():
                     raise
                 # Nobody cancelled us: some library ended the handler so, and that is a failure like any other.
-                answer, facts = self._failed(span, error, lines)
+                answer, facts = self._failed(span, error, witness)
             except Exception as error:
                 if passes(error) or (isinstance(error, HandlerTimeout) and tx is not None and not self.stand_in):
                     mark_failed(span, error)
                     raise
-                answer, facts = self._failed(span, error, lines)
-            facts["duration_seconds"] = time.monotonic() - began
-            return worker.reply(command, answer, traceparent=traceparent_of(span, command), **facts)
+                answer, facts = self._failed(span, error, witness)
+        facts.update(duration_seconds=witness.seconds, calls=tuple(witness.calls))
+        return worker.reply(command, answer, traceparent=traceparent_of(span, command), **facts)
 
     async def _call(self, command: Command, tx: object | None, seconds: float) -> Any:
         arguments = self._arguments(command, tx)
@@ -143,7 +158,8 @@ class Handler:
                 value = await self.function(**arguments)
         except TimeoutError as error:
             if limit.expired():
-                raise HandlerTimeout(f"did not end within {seconds:g} s") from error
+                # Beneath it is the cancellation, which knows where the handler stood.
+                raise HandlerTimeout(f"did not end within {seconds:g} s") from error.__cause__ or error
             raise
         return sendable(value)
 
@@ -160,15 +176,12 @@ class Handler:
             try:
                 arguments[name] = model.validate_python(arguments[name])
             except ValidationError as error:
-                raise Refused(_faults(name, error), error_type="InvalidData") from error
+                raise Refused(faults_of(error, name), error_type="InvalidData", code="amends invalid_data") from None
         return arguments
 
-    def _failed(self, span: Span, error: BaseException, lines: Any) -> tuple[Answer, dict[str, Any]]:
+    def _failed(self, span: Span, error: BaseException, witness: Witness) -> tuple[Answer, dict[str, Any]]:
         mark_failed(span, error)
-        kind = error.error_type if isinstance(error, Refused | EffectUnknown) else type(error).__name__
-        failure = Failure(
-            type=clean_text(kind, 200), message=clean_text(str(error), error_chars_max), logs=tuple(lines)
-        )
+        failure = failure_of(error, witness.lines, package=self.function.__module__.partition(".")[0])
         if isinstance(error, Refused):
             return Answer.REFUSED, {"error": failure}
         proven = self.lease_seconds is None and not self.forgetful and not isinstance(error, EffectUnknown)
@@ -209,10 +222,3 @@ def _accepts_none(model: TypeAdapter[Any]) -> bool:
     except ValidationError:
         return False
     return True
-
-
-def _faults(name: str, error: ValidationError) -> str:
-    """The first faults of a payload, without its values: they may be secret, and the message travels."""
-    faults = error.errors(include_url=False, include_input=False, include_context=False)
-    places = [f"{'.'.join([name, *(str(part) for part in fault['loc'])])}: {fault['msg']}" for fault in faults[:10]]
-    return "; ".join(places)

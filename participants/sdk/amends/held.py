@@ -1,4 +1,5 @@
-"""What a worker has in hand: deliveries until they are answered in full, and steps until their command has ended."""
+"""What a worker has in hand: deliveries until they are answered in full, commands until they are answered, and steps
+until their command has ended."""
 
 from __future__ import annotations
 
@@ -6,9 +7,12 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Hashable, Iterable
 from contextlib import asynccontextmanager
+from itertools import islice
 
 from amends.broker import Consumer, Delivery
+from amends.calls import now_seconds
 from amends.errors import BrokerClosed
+from amends.message import Command, Holding, holding_max
 
 log = logging.getLogger("amends.held")
 
@@ -78,6 +82,39 @@ async def bury(consumer: Consumer, delivery: Delivery, reason: str) -> None:
         await consumer.dead_letter(delivery, reason)
     except BrokerClosed as error:
         log.info("It will come again: %s", error, extra={"action": "message.returns"})
+
+
+class Commands:
+    """The commands in hand, each with when it was taken and whether its handler's turn has come.
+
+    One that came twice is in hand twice, so each is known by itself and not by its id.
+    """
+
+    def __init__(self) -> None:
+        self._taken: dict[int, tuple[Command, float, bool]] = {}
+
+    def take(self, command: Command) -> None:
+        self._taken[id(command)] = (command, now_seconds(), False)
+
+    def turn(self, command: Command, *, working: bool) -> None:
+        """Its turn has come, or is over for now."""
+        _, since, _ = self._taken[id(command)]
+        self._taken[id(command)] = (command, since, working)
+
+    def give_back(self, command: Command) -> None:
+        del self._taken[id(command)]
+
+    @property
+    def working(self) -> int:
+        return sum(working for _, _, working in self._taken.values())
+
+    def holding(self) -> tuple[Holding, ...]:
+        """The longest first, as many as a heartbeat may carry."""
+        now = now_seconds()
+        return tuple(
+            Holding(command=f"{command.id}/{command.attempt}", seconds=max(0.0, now - since), working=working)
+            for command, since, working in islice(self._taken.values(), holding_max)
+        )
 
 
 class KeyLocks:

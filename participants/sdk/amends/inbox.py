@@ -13,9 +13,9 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,12 +24,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from amends import record
+from amends.calls import now_seconds
 from amends.database import check_engine, is_refusal, is_transient
 from amends.errors import AmendsError, InboxError, InboxUnavailable
 from amends.handler import Handler, HandlerEndedTransaction, HandlerTimeout, lease_share
 from amends.message import Answer, Command, Effect, Kind, Reply
 from amends.record import Entry, Key, State
 from amends.verdict import Verdict, judge_action, judge_compensation, judge_end, judge_inquiry, without_proof
+from amends.witness import Witness
 from amends.worker import Worker
 
 turns_max = 6  # how often a transaction is begun anew after a deadlock, a lock, a lost connection
@@ -47,6 +49,8 @@ class CommitRefused(AmendsError):
 
 class TransactionLost(AmendsError):
     """The handler has left the transaction in a state from which there is no way on, or back to the savepoint."""
+
+    amends_code = "amends transaction_lost"
 
 
 class CommitUnknown(AmendsError):
@@ -111,6 +115,7 @@ class SqlInbox:
     # --- the handler inside the transaction ---------------------------------------------------------------------------
 
     async def _answer_inside(self, command: Command, handler: Handler, worker: Worker) -> Reply:
+        handler = replace(handler, witness=Witness())
         try:
             return await self._transact(partial(self._work_inside, command, handler, worker))
         except (HandlerTimeout, HandlerEndedTransaction, CommitRefused, TransactionLost) as error:
@@ -167,13 +172,13 @@ class SqlInbox:
     async def _answer_outside(self, command: Command, handler: Handler, worker: Worker, lease_seconds: float) -> Reply:
         """Commit the intent, run without a transaction, commit how it ended."""
         token = secrets.token_hex(8)
-        began = time.monotonic()  # before the lease does, so that the handler's time is over first
+        began = now_seconds()  # before the lease does, so that the handler's time is over first
         verdicts: list[Verdict] = []
         reply = await self._transact(partial(self._intend, command, worker, token, lease_seconds, verdicts))
         verdict = verdicts[-1]
         if verdict.reply is not None:
             return reply
-        seconds = lease_share * lease_seconds - (time.monotonic() - began)
+        seconds = lease_share * lease_seconds - (now_seconds() - began)
         if seconds <= 0:
             raise InboxUnavailable(f"{command.id}: its lease was over before its handler could begin")
         told = _with_result(command, verdict)

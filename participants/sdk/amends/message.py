@@ -41,6 +41,14 @@ Counter = Annotated[int, Field(ge=0, le=1_000_000)]
 # What kind of error it is in the words of a standard: "http 429", "grpc UNAVAILABLE", "sqlstate 40001", "errno ENOSPC",
 # "amqp 404", "smtp 421", "tls CERTIFICATE_EXPIRED", "dns NXDOMAIN", or a participant's own.
 Code = Annotated[str, StringConstraints(max_length=80)]
+# What a worker was started with, that may matter when somebody asks why it fails.
+Settings = Annotated[
+    dict[
+        Annotated[str, StringConstraints(min_length=1, max_length=63)],
+        Annotated[str, StringConstraints(max_length=200)],
+    ],
+    Field(max_length=settings_max),
+]
 
 
 class Kind(StrEnum):
@@ -168,12 +176,16 @@ class Reply(Item):
 
 
 class Holding(BaseModel):
-    """A command that a worker has in hand, and for how long. `command` is "<command's id>/<attempt>"."""
+    """A command that a worker has in hand, and for how long. `command` is "<command's id>/<attempt>".
+
+    `working`: its handler's turn has come; otherwise it waits behind others in this worker.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     command: Annotated[str, StringConstraints(max_length=400)]
     seconds: Annotated[float, Field(ge=0)]
+    working: bool = False
 
 
 class Heartbeat(BaseModel):
@@ -191,13 +203,7 @@ class Heartbeat(BaseModel):
     in_flight: Counter = 0
     holding: Annotated[tuple[Holding, ...], Field(max_length=holding_max)] = ()  # the longest first
     host: Annotated[str, StringConstraints(max_length=100)] = ""
-    settings: Annotated[
-        dict[
-            Annotated[str, StringConstraints(min_length=1, max_length=63)],
-            Annotated[str, StringConstraints(max_length=200)],
-        ],
-        Field(max_length=settings_max),
-    ] = Field(default_factory=dict)
+    settings: Settings = Field(default_factory=dict)
     stopping: bool = False
 
 

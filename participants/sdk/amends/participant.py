@@ -19,11 +19,11 @@ from typing import Any, Protocol, TypeVar
 from pydantic import TypeAdapter
 
 from amends.broker import Broker
-from amends.capture import LogLines
+from amends.capture import LogLines, clean_text
 from amends.errors import InboxError, MessageError
 from amends.forgetful import NoInbox
 from amends.handler import Effects, Function, Handler, UnknownHandler
-from amends.message import Command, Kind, Name, Reply
+from amends.message import Command, Kind, Name, Reply, Settings
 from amends.serving import Served, Serving, ServingLimits
 from amends.worker import Worker
 
@@ -31,6 +31,7 @@ log = logging.getLogger("amends.participant")
 
 Decorated = TypeVar("Decorated", bound=Function)
 _name = TypeAdapter(Name)
+_settings = TypeAdapter(Settings)
 
 
 class Inbox(Protocol):
@@ -47,15 +48,29 @@ class Participant:
     comes twice runs twice, a compensation can't know whether its action ever ran, and so every failure is
     `effect: unknown` and is compensated. Its handlers must be idempotent by themselves (`command.id` is the key).
     `concurrency` bounds how many commands are worked on at once; the engine's pool should hold as many connections.
+    `settings` are what this worker was started with that may matter when somebody asks why it fails (a timeout, a
+    feature's switch, never a secret): at most 16, said with every heartbeat. `host` is by default the machine's name.
     """
 
-    def __init__(self, name: str, *, inbox: Inbox | None, version: str = "", concurrency: int = 16) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        inbox: Inbox | None,
+        version: str = "",
+        concurrency: int = 16,
+        host: str | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         if concurrency < 1:
             raise ValueError("a concurrency below 1 answers nothing")
         self.name = _name.validate_python(name)
         self.version = version
         self.concurrency = concurrency
-        self.worker = Worker.of_this_process(name, version)
+        self.settings = _settings.validate_python(
+            {key: clean_text(said, 200) for key, said in (settings or {}).items()}
+        )
+        self.worker = Worker.of_this_process(name, version, host)
         self.inbox: Inbox = NoInbox() if inbox is None else inbox
         self._remembers = inbox is not None
         self._logs = LogLines()
@@ -123,7 +138,9 @@ class Participant:
             log.warning(
                 "The inbox of %s can't be reached yet: %s", self.name, error, extra={"action": "inbox.unreachable"}
             )
-        served = Served(self.worker, self.answer, tuple(self.actions), tuple(self.compensations), self.concurrency)
+        served = Served(
+            self.worker, self.answer, tuple(self.actions), tuple(self.compensations), self.concurrency, self.settings
+        )
         serving = Serving(served, broker, limits or ServingLimits())
         self._serving.add(serving)
         try:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from amends.answers import Answers, publish_for_certain
 from amends.broker import Address, Broker, Consumer, Delivery
 from amends.errors import BrokerClosed, InboxUnavailable
 from amends.heartbeat import Heartbeats
-from amends.held import Hand, Held, KeyLocks
+from amends.held import Commands, Hand, Held, KeyLocks
 from amends.message import Command, Heartbeat, Reply, Unreadable, decode, frame, items_max
 from amends.payload import parse
 from amends.worker import Worker
@@ -48,6 +48,7 @@ class Served:
     actions: tuple[str, ...]
     compensations: tuple[str, ...]
     concurrency: int
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 class Serving:
@@ -63,7 +64,7 @@ class Serving:
         self._heartbeats = Heartbeats(broker, limits.heartbeat_seconds, self._heartbeat)
         self._slots = asyncio.Semaphore(served.concurrency)
         self._steps = KeyLocks()
-        self._working = 0
+        self._commands = Commands()
         self._consumer: Consumer | None = None
         self._stopping = asyncio.Event()
         self._group = asyncio.TaskGroup()
@@ -144,6 +145,8 @@ class Serving:
                 commands.append(item)
             else:
                 strays.append((index, _why_stray(item, self._name)))
+        for command in commands:
+            self._commands.take(command)
         held = Held(consumer, delivery, len(commands) + len(strays))
         self._hand.take(held)
         if not commands:
@@ -168,8 +171,11 @@ class Serving:
     async def _work_through(self, held: Held, commands: list[Command]) -> None:
         for command in commands:
             step = (command.saga_id, command.step, command.iteration)
-            async with self._steps.hold(step):
-                reply = await self._answer(held, command)
+            try:
+                async with self._steps.hold(step):
+                    reply = await self._answer(held, command)
+            finally:
+                self._commands.give_back(command)
             if reply is not None:
                 await self._answers.give(reply, held)
             else:
@@ -182,11 +188,11 @@ class Serving:
         while not held.lost:
             try:
                 async with self._slots:
-                    self._working += 1
+                    self._commands.turn(command, working=True)
                     try:
                         return await self._served.answer(command)
                     finally:
-                        self._working -= 1
+                        self._commands.turn(command, working=False)
             except InboxUnavailable as error:
                 log.warning("No word on %s yet: %s", command.id, error, extra=_facts("inbox.unavailable", command))
             except Exception:
@@ -221,7 +227,10 @@ class Serving:
             actions=self._served.actions,
             compensations=self._served.compensations,
             interval_seconds=self._limits.heartbeat_seconds,
-            in_flight=self._working,
+            in_flight=self._commands.working,
+            holding=self._commands.holding(),
+            host=self._served.worker.host,
+            settings=dict(self._served.settings),
             stopping=stopping,
         )
 

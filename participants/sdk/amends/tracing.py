@@ -10,7 +10,9 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from amends.message import Command
+from amends.codes import quietly
+from amends.failure import said_by, type_of
+from amends.message import Command, error_chars_max
 
 _propagator = TraceContextTextMapPropagator()
 
@@ -41,14 +43,16 @@ def handler_span(command: Command) -> Iterator[Span]:
             "saga.epoch": command.epoch,
             "saga.attempt": command.attempt,
         },
+        record_exception=False,  # `mark_failed` does, for every end that isn't a success
+        set_status_on_exception=False,
     ) as span:
         yield span
 
 
 def mark_failed(span: Span, error: BaseException) -> None:
     """The handler did not succeed, and why."""
-    span.record_exception(error)
-    span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"[:500]))
+    quietly(span.record_exception, error, None)
+    span.set_status(Status(StatusCode.ERROR, f"{type_of(error)}: {said_by(error, error_chars_max)}"[:500]))
 
 
 def traceparent_of(span: Span, command: Command) -> str | None:

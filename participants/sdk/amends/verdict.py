@@ -93,7 +93,9 @@ def judge_inquiry(command: Command, asked: Entry | None, worker: Worker) -> Verd
     if not _in_doubt(asked, ""):
         return Verdict(worker.reply(command, Answer.NOT_EXECUTED), fence=True)
     why = asked.reply.error if asked.reply is not None else None
-    lost = Failure(type="LeaseExpired", message="its handler began and has not said how it ended")
+    lost = Failure(
+        type="LeaseExpired", message="its handler began and has not said how it ended", code="amends lease_expired"
+    )
     unknown = worker.reply(command, Answer.FAILED, effect=Effect.UNKNOWN, error=why or lost)
     return Verdict(unknown, fence=True, fence_doubtful=True)
 
@@ -125,11 +127,16 @@ def _untouched(reply: Reply) -> Verdict:
 
 
 def _readdressed(entry: Entry, command: Command) -> Reply:
-    """The stored reply, addressed to the attempt, the epoch and the kind of question that ask."""
+    """The stored reply, addressed to the attempt, the epoch and the kind of question that ask.
+
+    Told again to the attempt that ran, it is the same reply. Told to another, it says what came of the command, and not
+    that the handler ran for that long and called all those once more: nothing of this happened for the one who asks.
+    """
     if entry.reply is None:
         raise AssertionError(f"a row in state {entry.state} keeps its reply")
     asker = {"attempt": command.attempt, "epoch": command.epoch, "inquire": command.inquire}
-    return entry.reply.model_copy(update=asker)
+    same = all(getattr(entry.reply, name) == value for name, value in asker.items())
+    return entry.reply.model_copy(update=asker if same else {**asker, "duration_seconds": 0.0, "calls": ()})
 
 
 def _expired(command: Command, entry: Entry) -> bool:

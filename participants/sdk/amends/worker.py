@@ -8,7 +8,10 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
+from amends.capture import clean_text
 from amends.message import Answer, Command, Reply
+
+host_chars_max = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +21,13 @@ class Worker:
     participant: str
     id: str
     version: str
+    host: str = ""
 
     @classmethod
-    def of_this_process(cls, participant: str, version: str) -> Worker:
-        name = f"{socket.gethostname()[:100]}-{os.getpid()}-{secrets.token_hex(4)}"
-        return cls(participant, name, version)
+    def of_this_process(cls, participant: str, version: str, host: str | None = None) -> Worker:
+        """`host` is what the machine is called, unless the system knows best."""
+        host = clean_text(socket.gethostname() if host is None else host, host_chars_max)
+        return cls(participant, f"{host}-{os.getpid()}-{secrets.token_hex(4)}", version, host)
 
     def reply(self, command: Command, answer: Answer, **facts: Any) -> Reply:
         """A reply to this command. `facts` are the further fields of Reply."""
