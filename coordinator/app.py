@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,15 @@ from amends.local import LocalBroker
 from coordinator.config import Settings
 from coordinator.dead_letters import DeadLetters
 from coordinator.definitions import Definitions
+from coordinator.diagnosis.collector import Collector
+from coordinator.diagnosis.diagnosis import Diagnosis
+from coordinator.diagnosis.explaining import Explainer
+from coordinator.diagnosis.forgetting import Forgetting
+from coordinator.diagnosis.past import PastIncidents
+from coordinator.diagnosis.redaction import redact
+from coordinator.diagnosis.reporter import Reporter
+from coordinator.diagnosis.sensors import Sensors
+from coordinator.diagnosis.watch import Watch
 from coordinator.engine import Engine, Observer
 from coordinator.errors import StoreUnavailable
 from coordinator.fleet import Fleet
@@ -28,10 +37,17 @@ from coordinator.store.database import Database, DatabaseClock
 from coordinator.store.dead_letters import DeadLetterStore
 from coordinator.store.definitions import DefinitionStore
 from coordinator.store.fleet import FleetStore
+from coordinator.store.incident_reader import IncidentReader
+from coordinator.store.incidents import IncidentStore
 from coordinator.store.migration import migrate
+from coordinator.store.occurrences import OccurrenceStore
 from coordinator.store.outbox import OutboxStore
+from coordinator.store.outcomes import OutcomeStore
 from coordinator.store.reader import SagaReader
+from coordinator.store.remedies import RemedyStore
+from coordinator.store.reports import ReportStore
 from coordinator.store.sagas import SagaStore
+from coordinator.store.samples import SampleReader
 from coordinator.store.values import OutboxRow
 from coordinator.supervisor import Supervisor
 from coordinator.telemetry.export import Telemetry, configure
@@ -42,6 +58,7 @@ from coordinator.wire import parse_key
 log = logging.getLogger(__name__)
 
 clock_sync_seconds = 10.0
+flush_seconds_max = 2.0  # of what was noted and not yet written, at the end
 
 
 @dataclass(slots=True)
@@ -54,6 +71,13 @@ class Stores:
     definitions: DefinitionStore
     dead_letters: DeadLetterStore
     fleet: FleetStore
+    samples: SampleReader
+    outcomes: OutcomeStore
+    occurrences: OccurrenceStore
+    incidents: IncidentStore
+    incident_reader: IncidentReader
+    reports: ReportStore
+    remedies: RemedyStore
 
     @classmethod
     def over(cls, database: Database) -> Stores:
@@ -64,6 +88,13 @@ class Stores:
             DefinitionStore(database),
             DeadLetterStore(database),
             FleetStore(database),
+            SampleReader(database),
+            OutcomeStore(database),
+            OccurrenceStore(database),
+            IncidentStore(database),
+            IncidentReader(database),
+            ReportStore(database),
+            RemedyStore(database),
         )
 
 
@@ -83,6 +114,7 @@ class App:
     timers: Timers
     dead_letters: DeadLetters
     replies: Replies
+    diagnosis: Diagnosis | None = None  # None: it is switched off
     supervisor: Supervisor = field(init=False)
     telemetry: Telemetry | None = None  # to be ended with this app; None: it is somebody else's
 
@@ -97,6 +129,7 @@ class App:
                 "dead letters": self.dead_letters.run,
                 "timers": self.timers.run,
                 "replies": self.replies.run,
+                **(self.diagnosis.loops() if self.diagnosis else {}),
             }
         )
         self.supervisor.start()
@@ -107,6 +140,8 @@ class App:
         A broker that others in this process still use is left open.
         """
         await self.supervisor.stop()
+        if self.diagnosis:
+            await _flush(self.diagnosis)
         if self.telemetry:
             await asyncio.to_thread(self.telemetry.shutdown)
         if close_broker:
@@ -130,17 +165,19 @@ async def build(
     observers: Sequence[Observer] = (),
     broker: Broker | None = None,
     telemetry: Telemetry | None = None,
+    clock: Callable[[Database], DatabaseClock] = DatabaseClock,
 ) -> App:
     """Put a coordinator together: open the database (and bring it up to date), connect the broker, join the parts.
 
     A `broker` given is used as it is: the demo shares one in process with its participants, tests lose messages on it.
-    So is a `telemetry`, which then outlives the app; without one, it follows from the settings.
+    So is a `telemetry`, which then outlives the app; without one, it follows from the settings. `clock` makes the clock
+    that all parts go by: a benchmark has one of its own.
     """
     database = await _open_database(settings)
-    clock = DatabaseClock(database)
-    await clock.sync()
+    time = clock(database)
+    await time.sync()
     stores = Stores.over(database)
-    fleet = Fleet(stores.fleet, clock.now)
+    fleet = Fleet(stores.fleet, time.now)
     await fleet.refresh()
     token = worker_name()
     broker = broker or await open_broker(settings, token)
@@ -148,16 +185,19 @@ async def build(
         await stores.outbox.orphan()  # the process that held these rows, and its broker, are gone
     own_telemetry = None if telemetry else configure("amends-coordinator", settings.otlp_endpoint)
     observers, confirmed = _traced(telemetry or own_telemetry, settings, observers)
-    definitions = Definitions(stores.definitions, clock.now)
+    definitions = Definitions(stores.definitions, time.now)
     relay, engine, timers = _movers(
-        settings, stores, definitions, fleet, broker, clock, token, observers=observers, confirmed=confirmed
+        settings, stores, definitions, fleet, broker, time, token, observers=observers, confirmed=confirmed
     )
-    dead_letters = DeadLetters(stores.dead_letters, stores.sagas, broker, engine, clock.now)
-    replies = Replies(broker, engine, stores.fleet, dead_letters, clock.now)
+    dead_letters = DeadLetters(stores.dead_letters, stores.sagas, broker, engine, time.now)
+    replies = Replies(broker, engine, stores.fleet, dead_letters, time.now)
     app = App(
-        settings, database, clock, broker, stores, definitions, fleet, engine, relay, timers, dead_letters, replies
+        settings, database, time, broker, stores, definitions, fleet, engine, relay, timers, dead_letters, replies
     )
     app.telemetry = own_telemetry
+    if settings.diagnosis:
+        app.diagnosis = _diagnosis(app, token)
+        engine.observe(app.diagnosis.watch.observe)
     return app
 
 
@@ -202,6 +242,63 @@ def _movers(
     )
     timers = Timers(stores.sagas, engine, clock.now)
     return relay, engine, timers
+
+
+def _diagnosis(app: App, token: str) -> Diagnosis:
+    """What watches the others and explains: it looks on, and nothing waits for it."""
+    stores, now = app.stores, app.clock.now
+    sensors = Sensors(
+        stores.occurrences,
+        stores.fleet,
+        stores.definitions,
+        app.definitions,
+        stores.samples,
+        stores.outbox,
+        now=now,
+        redact=redact,
+        connected=lambda: app.broker.connected,
+        publish_trouble=app.relay.trouble,
+    )
+    watch = Watch(stores.outcomes, stores.incidents, now=now, source=token, redact=redact, silence=sensors.silence)
+    collector = Collector(
+        stores.incident_reader,
+        stores.outcomes,
+        stores.occurrences,
+        stores.fleet,
+        stores.samples,
+        app.definitions,
+        PastIncidents(stores.incident_reader, now),
+        now=now,
+    )
+    explainer = Explainer(
+        collector,
+        stores.incident_reader,
+        stores.reports,
+        now=now,
+        aside=type(app.clock) is DatabaseClock,  # a clock of one's own does not wait for a thread
+    )
+    kept = (stores.outcomes, stores.occurrences, stores.reports, stores.remedies, stores.incidents)
+    return Diagnosis(
+        watch=watch,
+        sensors=sensors,
+        reporter=Reporter(explainer, stores.incidents, stores.incident_reader, stores.reports, now=now),
+        forgetting=Forgetting(kept, stores.fleet, now),
+        outcomes=stores.outcomes,
+        occurrences=stores.occurrences,
+        incidents=stores.incidents,
+        reader=stores.incident_reader,
+        reports=stores.reports,
+        remedies=stores.remedies,
+    )
+
+
+async def _flush(diagnosis: Diagnosis) -> None:
+    """Write what was noted last. What can't be written now is lost: it is prose."""
+    try:
+        async with asyncio.timeout(flush_seconds_max):
+            await diagnosis.watch.flush()
+    except (StoreUnavailable, TimeoutError) as error:
+        log.warning("What failed last was not written: %s", error, extra={"action": "diagnosis.not_flushed"})
 
 
 def _traced(

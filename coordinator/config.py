@@ -27,6 +27,7 @@ class Settings(BaseSettings):
         default=10.0, ge=1.0, le=3600.0, description="how long a process that died keeps its commands from the others"
     )
     migrate: bool = Field(default=True, description="bring the database's schema up to date at the start")
+    diagnosis: bool = Field(default=True, description="watch what fails, and explain it")
     otlp_endpoint: str | None = Field(
         default=None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT", description="where spans go; none: nowhere"
     )

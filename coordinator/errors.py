@@ -6,6 +6,7 @@ CoordinatorError
 ├── UnresolvedReference  theirs: a mapping names a value that isn't there, or an expression fails on it
 │   └── InvalidExpression    theirs: an expression does not parse at all
 ├── UnknownSaga          theirs: no such saga
+├── UnknownIncident      theirs: no such incident
 ├── UnsupportedDatabase  theirs: a database URL that can't be used
 ├── UnknownDefinition    theirs: no such definition, or no such version of it
 ├── UnknownDeadLetter    theirs: no such dead letter
@@ -67,6 +68,14 @@ class UnknownSaga(CoordinatorError):
     def __init__(self, saga_id: str) -> None:
         super().__init__(f"no saga {saga_id}")
         self.saga_id = saga_id
+
+
+class UnknownIncident(CoordinatorError):
+    """There is no incident of this id."""
+
+    def __init__(self, incident_id: str) -> None:
+        super().__init__(f"no incident {incident_id}")
+        self.incident_id = incident_id
 
 
 class UnknownDefinition(CoordinatorError):

@@ -117,6 +117,10 @@ class Relay:
         """Whether the broker has been given this row, though the database still holds it."""
         return row_id in self._out or row_id in self._arrived
 
+    def trouble(self) -> dict[str, str]:
+        """The participants to whom the last list could not be published, and what the broker said."""
+        return {lane.participant: lane.trouble for lane in self._lanes.values() if lane.trouble}
+
     # -- lanes -------------------------------------------------------------------------------------------------------
 
     def _lane(self, participant: str) -> _Lane | None:
@@ -176,7 +180,7 @@ class Relay:
     async def _outcome(self, lane: _Lane, rows: list[OutboxRow], confirm: Confirm) -> None:
         """What became of a list decides what becomes of its rows. Only a confirm lets them be forgotten."""
         if confirm is Confirm.CONFIRMED:
-            lane.failures = 0
+            lane.failures, lane.trouble = 0, ""
             self._confirmed.extend(rows)
             self._arrived.update(row.id for row in rows)
             self._some.set()
@@ -195,6 +199,7 @@ class Relay:
                 self._release(row, self._now(), maybe_sent=False, error=confirm.value)
             return
         lane.failures += 1
+        lane.trouble = confirm.value
         if confirm is Confirm.UNROUTABLE:
             await self._broker.declare(lane.participant)
         seconds = min(backoff_cap_seconds, backoff_first_seconds * 2 ** min(lane.failures, 10))
@@ -351,6 +356,7 @@ class _Lane:
         self.some = asyncio.Event()
         self.window = asyncio.Semaphore(lists_in_flight_max)
         self.failures = 0
+        self.trouble = ""  # what the broker said to the last list, if it did not take it
         self.pace = Pace()
 
     @property

@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Loop = Callable[[], Awaitable[None]]
 
+lasting_seconds_max = 60.0  # between two beginnings of a loop that keeps ending
+
 
 class LoopEnded(Exception):
     """A loop that should run for as long as the process ended by itself."""
@@ -61,6 +63,35 @@ class Supervisor:
         log.critical("The loop %s ended", task.get_name(), exc_info=error, extra={"action": "supervisor.loop_ended"})
         if not self.failure.done():
             self.failure.set_result(LoopEnded(task.get_name()))
+
+
+async def lasting(name: str, loop: Loop, *, ended: Callable[[], None]) -> None:
+    """Run a loop that the process can do without: should it end by itself, that is logged and told, and it begins
+    again, after a second at first, then later and later."""
+    pause_seconds = 1.0
+    while True:
+        began = asyncio.get_running_loop().time()
+        error: BaseException | None = None
+        try:
+            await loop()
+        except asyncio.CancelledError as cancelled:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            error = cancelled  # that nobody asked for
+        except Exception as failure:
+            error = failure
+        ended()
+        if asyncio.get_running_loop().time() - began > lasting_seconds_max:
+            pause_seconds = 1.0
+        log.error(
+            "The loop %s ended; it begins again in %.0f s",
+            *(name, pause_seconds),
+            exc_info=error,
+            extra={"action": "supervisor.loop_begins_again"},
+        )
+        await asyncio.sleep(pause_seconds)
+        pause_seconds = min(2 * pause_seconds, lasting_seconds_max)
 
 
 async def _end(task: asyncio.Task[None], grace_seconds: float) -> None:

@@ -5,6 +5,7 @@
     amends demo                       the coordinator with the demo's participants
     amends db upgrade                 bring the database's schema up to date
     amends definitions …, start, show, list, cancel      ask a running coordinator
+    amends explain SAGA, incidents, feedback, remedies   ask it why, and say what is to be done
 
 Whoever only asks loads neither the web framework nor the database: those commands import what they need themselves.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import typer
 
-from coordinator.cli import asking, definitions, running
+from coordinator.cli import asking, definitions, explaining, running
 
 app = typer.Typer(
     name="amends",
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 running.add_to(app)
 asking.add_to(app)
+explaining.add_to(app)
 app.add_typer(definitions.app, name="definitions")
 
 

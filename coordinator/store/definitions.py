@@ -63,6 +63,14 @@ class DefinitionStore:
         async with self._database.reading() as connection:
             return [_stored(row) for row in await connection.execute(chosen)]
 
+    async def since(self, at: datetime) -> list[StoredDefinition]:
+        """What was registered at or after that time, the newest `page_max`, oldest first."""
+        chosen = sa.select(definitions).where(definitions.c.created_at >= at)
+        chosen = chosen.order_by(definitions.c.created_at.desc(), definitions.c.name, definitions.c.version)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(chosen.limit(page_max))).all()
+        return [_stored(row) for row in reversed(rows)]
+
     async def versions(self, name: str) -> list[StoredDefinition]:
         """The newest `page_max` versions, newest first."""
         chosen = sa.select(definitions).where(definitions.c.name == name)

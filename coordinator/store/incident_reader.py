@@ -4,6 +4,7 @@ concerned now."""
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,11 +12,13 @@ import sqlalchemy as sa
 from coordinator.saga.state import SagaStatus, StepStatus
 from coordinator.store.bulk import Bulk, columns_of
 from coordinator.store.database import Database
+from coordinator.store.dialect import epoch, micros
 from coordinator.store.explained import Verdict
 from coordinator.store.grouping import status_is
 from coordinator.store.observed import (
     Facet,
     FailedStep,
+    FailurePage,
     IncidentFilter,
     IncidentPage,
     IncidentRow,
@@ -76,6 +79,23 @@ class IncidentReader:
         async with self._database.reading() as connection:
             rows = await connection.execute(query.limit(max(1, min(limit, failures_max))))
             return [_failure(row) for row in rows]
+
+    async def failures_page(self, incident_id: str, *, limit: int = 100, cursor: str | None = None) -> FailurePage:
+        """Its failures, the newest first, at most `failures_max`. Raises ValueError for a bad cursor."""
+        size = max(1, min(limit, failures_max))
+        query = sa.select(failed_steps).where(failed_steps.c.incident_id == incident_id)
+        place = (failed_steps.c.at, failed_steps.c.saga_id, failed_steps.c.step, failed_steps.c.kind)
+        if cursor is not None:
+            parts = zip(_failure_place(cursor), place, strict=True)
+            query = query.where(
+                sa.tuple_(*place) < sa.tuple_(*(sa.literal(part, column.type) for part, column in parts))
+            )
+        async with self._database.reading() as connection:
+            rows = await connection.execute(query.order_by(*(column.desc() for column in place)).limit(size + 1))
+            found = [_failure(row) for row in rows]
+        last = found[size - 1] if len(found) > size else None
+        at = f"{micros(last.at)}.{last.saga_id}.{last.step}.{last.kind}" if last else None
+        return FailurePage(tuple(found[:size]), at)
 
     async def failures_of(self, saga_id: str) -> list[FailedStep]:
         """The failures of one saga, the newest first. Each names its incident."""
@@ -174,6 +194,11 @@ def _most_frequent(ids: Collection[str]) -> sa.Select[Any]:
     ranked = sa.select(*_facet_columns, place.label("place")).where(facets.c.incident_id.in_(list(ids))).subquery()
     chosen = sa.select(*(ranked.c[column.name] for column in _facet_columns))
     return chosen.where(ranked.c.place <= past_facets_max).order_by(ranked.c.incident_id, ranked.c.place)
+
+
+def _failure_place(cursor: str) -> tuple[datetime, str, str, str]:
+    at, saga_id, step, kind = cursor.split(".")
+    return epoch + timedelta(microseconds=int(at)), saga_id, step, kind
 
 
 def _incident(row: sa.Row[Any]) -> IncidentRow:

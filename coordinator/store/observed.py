@@ -222,6 +222,12 @@ class IncidentPage:
 
 
 @dataclass(frozen=True, slots=True)
+class FailurePage:
+    items: tuple[FailedStep, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class PastRow:
     """An incident that is over, its most frequent facets, and whether a person found its report right."""
 

@@ -136,10 +136,10 @@ def _conditions(chosen: SagaFilter) -> list[sa.ColumnElement[bool]]:
     if chosen.created_from is not None:
         conditions += [
             sagas.c.created_at >= chosen.created_from,
-            sagas.c.id >= _id_at(chosen.created_from - _clocks_apart),
+            sagas.c.id >= id_at(chosen.created_from - _clocks_apart),
         ]
     if chosen.created_to is not None:
-        conditions += [sagas.c.created_at < chosen.created_to, sagas.c.id < _id_at(chosen.created_to + _clocks_apart)]
+        conditions += [sagas.c.created_at < chosen.created_to, sagas.c.id < id_at(chosen.created_to + _clocks_apart)]
     if chosen.step is not None:
         there = sa.and_(steps.c.saga_id == sagas.c.id, steps.c.name == chosen.step)
         if chosen.step_status is not None:
@@ -148,7 +148,7 @@ def _conditions(chosen: SagaFilter) -> list[sa.ColumnElement[bool]]:
     return conditions
 
 
-def _id_at(at: datetime) -> str:
+def id_at(at: datetime) -> str:
     """Below every UUIDv7 of that millisecond or later, above every earlier one: the ids are an index of time."""
     digits = f"{max(0, micros(at) // 1000):012x}"
     return f"{digits[:8]}-{digits[8:]}"

@@ -6,6 +6,8 @@ reading    bodies, parameters and headers, read strictly
 problems   every error as a problem document (RFC 9457)
 seen       the shapes of the answers
 showing    a saga as people see it: what it waits for, its attempts, what may be asked of it now
+incidents  the shapes of the answers about failures
+feed       what is new among incidents, for those who listen
 finishes   those who wait for a saga to end
 metrics    what Prometheus scrapes
 api/       one controller per resource

@@ -13,11 +13,15 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from coordinator.telemetry import release
+from coordinator.web.api.changes import Changes
 from coordinator.web.api.dead_letters import DeadLetters, Outbox
 from coordinator.web.api.definitions import Definitions
+from coordinator.web.api.diagnosis import Diagnosis
+from coordinator.web.api.incidents import Incidents
 from coordinator.web.api.participants import Participants
 from coordinator.web.api.pauses import Pauses
 from coordinator.web.api.probes import routes
+from coordinator.web.api.remedies import Remedies
 from coordinator.web.api.sagas import Sagas
 from coordinator.web.api.verbs import Verbs
 from coordinator.web.desk import Coordinator, Desk
@@ -54,7 +58,20 @@ def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True) -> 
                 await coordinator.stop()
 
     web = Litestar(
-        [*routes, Definitions, Sagas, Verbs, Pauses, DeadLetters, Outbox, Participants],
+        [
+            *routes,
+            Definitions,
+            Sagas,
+            Verbs,
+            Diagnosis,
+            Incidents,
+            Remedies,
+            Changes,
+            Pauses,
+            DeadLetters,
+            Outbox,
+            Participants,
+        ],
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
         before_request=check_parameters,
         exception_handlers=handlers(),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from amends.broker import Broker
 from coordinator.dead_letters import DeadLetters
 from coordinator.definitions import Definitions
+from coordinator.diagnosis.report import Report
 from coordinator.engine import Engine
 from coordinator.errors import InvalidDefinition, UnknownSaga
 from coordinator.fleet import Fleet
@@ -21,17 +22,26 @@ from coordinator.saga.event import Event
 from coordinator.store.database import Database, DatabaseClock
 from coordinator.store.dead_letters import DeadLetterStore
 from coordinator.store.definitions import DefinitionStore
+from coordinator.store.explained import RemedyRow, RemedyState
 from coordinator.store.fleet import FleetStore
+from coordinator.store.incident_reader import IncidentReader
+from coordinator.store.observed import IncidentRow
+from coordinator.store.occurrences import OccurrenceStore
 from coordinator.store.outbox import OutboxStore
 from coordinator.store.reader import SagaReader
+from coordinator.store.remedies import RemedyStore
+from coordinator.store.reports import ReportStore
 from coordinator.store.sagas import SagaStore
 from coordinator.store.values import SagaDetail, Unreadable
 from coordinator.supervisor import Supervisor
+from coordinator.web.feed import Feed
 from coordinator.web.finishes import Finishes
+from coordinator.web.incidents import news
 from coordinator.web.metrics import Metrics
 from coordinator.web.problems import Refusal
 
 handle_seconds_max = 10.0  # how long a request waits for the engine; while the database is away the engine waits for it
+told_max = 200  # incidents whose changes are told of as events
 caller = ""  # whose idempotency keys these are; there are no accounts yet, so everybody's
 
 _id = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -52,6 +62,39 @@ class Stores(Protocol):
     def dead_letters(self) -> DeadLetterStore: ...
     @property
     def fleet(self) -> FleetStore: ...
+
+
+class Reporter(Protocol):
+    """Explains failures."""
+
+    async def explain(self, saga_id: str) -> Report | None: ...
+    async def refresh(self, incident_id: str) -> Report: ...
+    def subscribe(self, subscriber: Callable[[IncidentRow, Report], None]) -> Callable[[], None]: ...
+
+
+class Healer(Protocol):
+    """Carries out remedies."""
+
+    async def approve(self, remedy_id: str, *, by: str, reason: str) -> RemedyRow: ...
+    async def reject(self, remedy_id: str, *, by: str, reason: str) -> RemedyRow: ...
+    async def undo(self, remedy_id: str, *, by: str, reason: str) -> RemedyRow: ...
+
+
+class Diagnosis(Protocol):
+    """What explains failures, and what is done about them."""
+
+    @property
+    def reporter(self) -> Reporter: ...
+    @property
+    def healer(self) -> Healer: ...
+    @property
+    def reader(self) -> IncidentReader: ...
+    @property
+    def reports(self) -> ReportStore: ...
+    @property
+    def remedies(self) -> RemedyStore: ...
+    @property
+    def occurrences(self) -> OccurrenceStore: ...
 
 
 class Coordinator(Protocol):
@@ -77,6 +120,8 @@ class Coordinator(Protocol):
     def dead_letters(self) -> DeadLetters: ...
     @property
     def supervisor(self) -> Supervisor: ...
+    @property
+    def diagnosis(self) -> Diagnosis | None: ...
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
@@ -89,12 +134,24 @@ class Desk:
     coordinator: Coordinator
     metrics: Metrics
     finishes: Finishes = field(default_factory=Finishes)
+    feed: Feed = field(init=False)
     stopping: bool = False
+
+    def __post_init__(self) -> None:
+        self.feed = Feed(self._newest)
 
     def stop(self) -> None:
         """The process is about to end: nobody waits any longer, nothing new is begun."""
         self.stopping = True
         self.finishes.stop()
+        self.feed.stop()
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """What explains failures. Answers 404 where that is switched off."""
+        if self.coordinator.diagnosis is None:
+            raise Refusal("diagnosis-off", "AMENDS_DIAGNOSIS is false here")
+        return self.coordinator.diagnosis
 
     async def detail(self, saga_id: str) -> SagaDetail:
         """A saga. Raises UnknownSaga; answers 500 for one whose record can't be read."""
@@ -113,6 +170,11 @@ class Desk:
             return await self.coordinator.definitions.get(detail.saga.definition, detail.saga.version)
         except InvalidDefinition as error:
             raise Refusal("unreadable-record", str(error)) from error
+
+    async def _newest(self) -> Mapping[str, tuple[str, dict[str, Any]]]:
+        """What the feed tells of: the newest incidents with their reports, and the newest remedies."""
+        incidents = await self.diagnosis.reader.page(limit=told_max)
+        return news(incidents.items, await self.diagnosis.remedies.in_state(*RemedyState))
 
     async def handle(self, saga_id: str, event: Event) -> Handled:
         """Let a person's request happen to a saga. Raises UnknownSaga, Quarantined, TimeoutError."""

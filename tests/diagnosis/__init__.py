@@ -1,0 +1,1 @@
+"""Diagnosis: what an error says, what is wrong, what is done about it."""

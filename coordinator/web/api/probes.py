@@ -96,6 +96,9 @@ async def index() -> Index:
         {
             "definitions": "/v1/definitions",
             "sagas": "/v1/sagas",
+            "incidents": "/v1/incidents",
+            "remedies": "/v1/remedies",
+            "changes": "/v1/changes",
             "participants": "/v1/participants",
             "pauses": "/v1/pauses",
             "dead_letters": "/v1/dead-letters",

@@ -147,15 +147,59 @@ class Client:
 
     async def list(self, *, limit: int = 50, **filters: Any) -> AsyncIterator[Json]:
         """Sagas, the newest first, at most `limit`. The filters are the API's: definition, status, tag, …"""
+        async for item in self._some("/v1/sagas", limit, filters):
+            yield item
+
+    # -- why it failed -----------------------------------------------------------------------------------------------
+
+    async def diagnosis(self, saga_id: str) -> Json:
+        """Why a saga failed, with the evidence. Raises ProblemError (404) for one that nothing happened to."""
+        return await self._ask("GET", _path("v1", "sagas", saga_id, "diagnosis"))
+
+    async def explain(self, saga_id: str, *, form: str = "text", width: int = 100) -> str:
+        """The same for people: as `text` of this width, or as `markdown`."""
+        query = {"format": form, "width": width}
+        return (await self._send("GET", _path("v1", "sagas", saga_id, "diagnosis"), query=query)).text
+
+    async def incidents(self, *, limit: int = 50, **filters: Any) -> AsyncIterator[Json]:
+        """Failures that share a cause, the newest first. The filters are the API's: status, cls, definition, …"""
+        async for item in self._some("/v1/incidents", limit, filters):
+            yield item
+
+    async def incident(self, incident_id: str) -> Json:
+        """One incident with its newest report, its remedies, and what was said of it."""
+        return await self._ask("GET", _path("v1", "incidents", incident_id))
+
+    async def incident_report(self, incident_id: str, *, form: str = "text", width: int = 100) -> str:
+        """The newest report of an incident for people: as `text` of this width, or as `markdown`."""
+        query = {"format": form, "width": width}
+        return (await self._send("GET", _path("v1", "incidents", incident_id, "report"), query=query)).text
+
+    async def feedback(self, incident_id: str, **said: Any) -> Json:
+        """Say whether a report was right, and what resolved the incident: verdict, true_class, resolution, …"""
+        return await self._ask("POST", _path("v1", "incidents", incident_id, "feedback"), body=_stated(said))
+
+    async def remedies(self, **filters: Any) -> Json:
+        """What may be done, is done and was done about incidents, the newest first."""
+        return await self._ask("GET", "/v1/remedies", query=_stated(filters))
+
+    async def decide(self, remedy_id: str, verb: str, reason: str | None = None) -> Json:
+        """`approve`, `reject` or `undo` a remedy. Raises ProblemError (409) when it is too late."""
+        return await self._ask("POST", _path("v1", "remedies", remedy_id, verb), body=_stated({"reason": reason}))
+
+    async def announce(self, text: str, *, subject: str | None = None, at: str | None = None) -> Json:
+        """Tell of a deploy or another change, so that what fails after it can be explained by it."""
+        return await self._ask("POST", "/v1/changes", body=_stated({"text": text, "subject": subject, "at": at}))
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    async def _some(self, path: str, limit: int, filters: Mapping[str, Any]) -> AsyncIterator[Json]:
         count = 0
-        query = {name: value for name, value in filters.items() if value is not None}
-        async for item in self._pages("/v1/sagas", {**query, "limit": min(limit, 200)}):
+        async for item in self._pages(path, {**_stated(filters), "limit": min(limit, 200)}):
             if count == limit:
                 return
             count += 1
             yield item
-
-    # -- requests ----------------------------------------------------------------------------------------------------
 
     async def _pages(self, path: str, query: Mapping[str, Any]) -> AsyncIterator[Json]:
         page = await self._ask("GET", path, query=query)
@@ -176,6 +220,23 @@ class Client:
         headers: Mapping[str, str] | None = None,
         wait_seconds: float = 0,
     ) -> Json:
+        """The answer to one request as JSON. Raises ProblemError, CoordinatorUnavailable."""
+        response = await self._send(method, path, body=body, query=query, headers=headers, wait_seconds=wait_seconds)
+        value = _json(response)
+        if isinstance(value, dict):
+            return value
+        raise ProblemError(response.status_code, {})
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        wait_seconds: float = 0,
+    ) -> httpx2.Response:
         """One request, repeated while nobody can answer it. Raises ProblemError, CoordinatorUnavailable."""
         sent = dict(headers or {})
         if wait_seconds:
@@ -191,7 +252,7 @@ class Client:
                 failed = str(error) or type(error).__name__
             else:
                 if response.status_code not in repeated_statuses:
-                    return _answer(response)
+                    return _unless_refused(response)
                 retry_after = response.headers.get("retry-after")
                 failed = f"{response.status_code} {response.reason_phrase}"
             if tried + 1 < self._tries:
@@ -199,14 +260,22 @@ class Client:
         raise CoordinatorUnavailable(str(self._http.base_url), failed, self._tries)
 
 
-def _answer(response: httpx2.Response) -> Json:
+def _unless_refused(response: httpx2.Response) -> httpx2.Response:
+    if response.is_success:
+        return response
+    problem = _json(response)
+    raise ProblemError(response.status_code, problem if isinstance(problem, dict) else {})
+
+
+def _json(response: httpx2.Response) -> Any:
     try:
-        value: Any = response.json()
+        return response.json()
     except ValueError:
-        value = None
-    if response.is_success and isinstance(value, dict):
-        return value
-    raise ProblemError(response.status_code, value if isinstance(value, dict) else {})
+        return None
+
+
+def _stated(values: Mapping[str, Any]) -> Json:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _pause_seconds(tried: int, retry_after: str | None) -> float:
