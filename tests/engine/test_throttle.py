@@ -148,4 +148,4 @@ def test_a_pace_gives_what_its_rate_allows() -> None:
     pace.spend(25)
     assert pace.seconds_to_next(100.0) == 0.01
     pace.spend(999)  # there was no rate then
-    assert pace.room(100.0, 199.0, ahead_seconds=1.0) == 100
+    assert pace.room(100.0, 198.0, ahead_seconds=1.0) == 100
