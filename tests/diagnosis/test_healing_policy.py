@@ -24,7 +24,6 @@ from coordinator.diagnosis.healing.policy import (
     helps_against,
     remedies_per_hour_max,
     retries_allowed,
-    share,
 )
 from coordinator.diagnosis.remedy import PlannedRemedy, RemedyKind, Target, Tier, executable
 from coordinator.diagnosis.report import Flag, Hypothesis, Report, Transience
@@ -279,5 +278,4 @@ def test_what_halves_the_failing_share_has_helped() -> None:
     assert helped(0.8, 0.4)
     assert helped(0.8, 0.41) is False
     assert helped(None, 0.0) is helped(0.5, None) is None
-    assert share([Recent(3, 1), Recent(0, 1)]) == 0.4
-    assert share([Recent(3, 1)], total_min=5) is share([]) is None
+    assert Recent(3, 5, silent=4).answered == Recent(3, 1)
