@@ -1,4 +1,4 @@
-"""A case is gathered and analysed: for an incident, whose report is kept, or for one saga, whose report is only told."""
+"""A case is gathered and analysed: for an incident, whose report is kept, or for one saga, to whoever asks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ class Explained:
     report: Report
     row: ReportRow
     changed: bool
-    age: timedelta  # since its first failure
+    at: datetime  # when the case was gathered
+    failures: int  # how many there were then
+    first_at: datetime  # when the first of them was
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Explainer:
         else:
             report = report.model_copy(update={"incident_id": incident_id, "version": version})
         row = row_of(report, digest=digest, failures=case.incident.failures)
-        return Explained(report, row, changed, case.at - case.incident.first_at)
+        return Explained(report, row, changed, case.at, case.incident.failures, case.incident.first_at)
 
     async def saga(self, saga_id: str) -> Report | None:
         """Why a saga failed, or fails, or is stuck. None: nothing of it did. Raises UnknownSaga, StoreUnavailable."""

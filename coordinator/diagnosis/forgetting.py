@@ -1,4 +1,4 @@
-"""What is old is forgotten, a little at a time: counts after days, incidents after weeks, workers that never came back."""
+"""What is old is forgotten, a little at a time: counts after days, incidents after weeks."""
 
 from __future__ import annotations
 

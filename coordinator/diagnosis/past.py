@@ -15,7 +15,7 @@ past_max = 300
 
 
 class PastIncidents:
-    """The newest incidents that are over and were explained. What a person said of one goes before what its report said."""
+    """The newest that are over and were explained. What a person said of one goes before what its report said."""
 
     def __init__(self, incidents: IncidentReader, now: Callable[[], datetime]) -> None:
         self._incidents, self._now = incidents, now

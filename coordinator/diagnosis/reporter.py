@@ -17,7 +17,6 @@ from coordinator.diagnosis.explaining import Explained, Explainer, row_of
 from coordinator.diagnosis.incidents import may_merge, of_one_cause
 from coordinator.diagnosis.report import Report
 from coordinator.errors import CoordinatorError, StoreUnavailable
-from coordinator.store.explained import ReportRow
 from coordinator.store.incident_reader import IncidentReader
 from coordinator.store.incidents import IncidentStore
 from coordinator.store.observed import IncidentFilter, IncidentRow, IncidentStatus
@@ -154,7 +153,8 @@ class Reporter:
 
     async def _report(self, incident_id: str, *, asked: bool = False) -> Report:
         explained = await self._explainer.incident(incident_id)
-        await self._keep(explained)
+        if not await self._keep(explained):
+            return explained.report  # somebody else explained it meanwhile
         merged = await self._merge(incident_id, explained.report)
         if merged != incident_id:
             return explained.report  # the other is due now, and told of
@@ -162,9 +162,19 @@ class Reporter:
             await self._tell(explained.report)
         return await self._after(explained, asked=asked)
 
-    async def _keep(self, explained: Explained) -> None:
-        due_at = next((self._now() + look - explained.age for look in looks_again if look > explained.age), None)
-        await uncut(self._reports.put(explained.row, due_at=due_at))
+    async def _keep(self, explained: Explained) -> bool:
+        """Keep a report that says something new; of one that does not, that it still holds. False: it came too late."""
+        due_at = self._next_look(explained)
+        if explained.changed:
+            return await uncut(self._reports.put(explained.row, due_at=due_at))
+        row = explained.row
+        stands = self._reports.stands(row.incident_id, at=explained.at, failures=explained.failures, due_at=due_at)
+        await uncut(stands)
+        return True
+
+    def _next_look(self, explained: Explained) -> datetime | None:
+        looks = (explained.first_at + age for age in looks_again)
+        return next((look for look in looks if look > explained.at), None)
 
     async def _merge(self, incident_id: str, report: Report) -> str:
         """Make incidents of one cause one; the id of that which is left."""
@@ -239,12 +249,14 @@ class Reporter:
 
     async def _finish(self, explained: Explained, *, asked: bool) -> Report:
         report = explained.report
-        if self._narrator is not None:
+        if self._narrator is not None and report.source == "deterministic":
             worded = await self._worded(self._narrator, report, asked=asked)
             if worded != report:
-                report = worded.model_copy(update={"version": report.version + 1})
-                await self._keep_worded(report, explained.row)
-                await self._tell(report)
+                worded = worded.model_copy(update={"version": report.version + 1})
+                row = row_of(worded, digest=explained.row.digest, failures=explained.failures)
+                if await uncut(self._reports.put(row, due_at=self._next_look(explained))):
+                    report = worded
+                    await self._tell(report)
         await self._heal(report)
         return report
 
@@ -255,10 +267,6 @@ class Reporter:
         except TimeoutError:
             log.warning("The model was waited for in vain", extra={"action": "diagnosis.model_unavailable"})
             return report
-
-    async def _keep_worded(self, report: Report, before: ReportRow) -> None:
-        row = row_of(report, digest=before.digest, failures=before.failures)
-        await uncut(self._reports.put(row, due_at=None))
 
     async def _heal(self, report: Report) -> None:
         """What may be done. An incident that is over, or part of another, needs nothing."""

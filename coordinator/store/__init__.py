@@ -4,6 +4,7 @@
     migration       migrate(url)
     sagas           SagaStore: create, load, commit, due, unsent, quarantine: the engine's side
     reader          SagaReader: get, history, page, counts: the side of people
+    samples         SampleReader: some sagas of many, with their histories, for a diagnosis
     outbox          OutboxStore: claim, forget, release, park, ...: the relay's side
     definitions     DefinitionStore: register, get, newest, versions
     dead_letters    DeadLetterStore: keep, page, get, resolve
@@ -12,6 +13,8 @@
     occurrences     OccurrenceStore: what happened around the sagas
     incidents       IncidentStore: record, due, merge, close_quiet, ...: failures put into incidents (grouping: how)
     incident_reader IncidentReader: get, page, facets, failures, past, ...: incidents as they are looked at
+    reports         ReportStore: put, latest, say, ...: reports, feedback, calls of the model
+    remedies        RemedyStore: propose, approve, begin, finish, ...
     values          what goes in and comes out; of diagnosis: observed, explained
     schema          the tables; of diagnosis: schema_diagnosis
     pruning         how what is old is forgotten

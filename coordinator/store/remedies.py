@@ -169,8 +169,8 @@ class RemedyStore:
             return int((await connection.execute(query.select_from(remedies))).scalar_one())
 
     async def prune(self, now: datetime) -> int:
-        """Forget some of the remedies older than `kept` that are not under way and whose incident is not open; how many.
-        Zero: nothing is left to forget.
+        """Forget some of the remedies older than `kept` that are not under way and whose incident is not open; how
+        many. Zero: nothing is left to forget.
         """
         is_open = sa.select(incidents.c.id).where(status_is(IncidentStatus.OPEN))
         old = (remedies.c.proposed_at < now - kept, remedies.c.state != RemedyState.BEGUN.value)

@@ -21,7 +21,7 @@ name_chars_max = 200
 headline_chars_max = 300
 text_chars_max = 2000
 kept = timedelta(days=30)
-calls_kept = timedelta(hours=48)  # of the model, once their incident is no longer listed as costing anything
+calls_kept = timedelta(hours=48)  # of the model: budgets are of a day
 
 
 class ReportStore:
@@ -49,15 +49,7 @@ class ReportStore:
             "body": storable(body, len(body)),
         }
         shown = {name: values[name] for name in ("cls", "culprit", "confidence", "headline")}
-        again = sa.case(
-            (incidents.c.merged_into.is_not(None), sa.null()),
-            (incidents.c.closed_at > report.at, incidents.c.closed_at),
-            (
-                outgrown(incidents.c.failures, sa.literal(report.failures, sa.BigInteger)),
-                sa.literal(report.at, _moment),
-            ),
-            else_=sa.literal(due_at, _moment),
-        )
+        again = _again(report.at, report.failures, due_at)
         show = sa.update(incidents).values(
             **shown, report_version=report.version, reported_failures=report.failures, due_at=again
         )
@@ -67,6 +59,14 @@ class ReportStore:
                 return False
             await connection.execute(reports.insert(), values)
         return True
+
+    async def stands(self, incident_id: str, *, at: datetime, failures: int, due_at: datetime | None = None) -> None:
+        """The newest report of an incident still holds by a case gathered at that time. It is analysed again as `put`
+        says."""
+        again = _again(at, failures, due_at)
+        stands = sa.update(incidents).values(reported_failures=failures, due_at=again)
+        async with self._database.begin() as connection:
+            await connection.execute(stands.where(incidents.c.id == incident_id))
 
     async def latest(self, incident_id: str) -> ReportRow | None:
         """The newest report of an incident."""
@@ -183,8 +183,8 @@ class ReportStore:
     # --- what is old --------------------------------------------------------------------------------------------------
 
     async def prune(self, now: datetime) -> int:
-        """Forget some of the reports and feedback older than `kept` whose incident is not open, and of the model's calls
-        older than `calls_kept`; how many rows. Zero: nothing is left to forget.
+        """Forget some of the reports older than `kept` whose incident is not open, of what was said of forgotten
+        incidents, and of the model's calls older than `calls_kept`; how many rows. Zero: nothing is left to forget.
         """
         is_open = sa.select(incidents.c.id).where(status_is(IncidentStatus.OPEN))
         known = sa.exists().where(incidents.c.id == feedback.c.incident_id)
@@ -201,3 +201,13 @@ class ReportStore:
 
 
 _moment = reports.c.at.type
+
+
+def _again(at: datetime, failures: int, due_at: datetime | None) -> sa.Case[datetime | None]:
+    """When an incident is to be analysed again that was analysed by a case gathered at that time."""
+    return sa.case(
+        (incidents.c.merged_into.is_not(None), sa.null()),
+        (incidents.c.closed_at > at, incidents.c.closed_at),
+        (outgrown(incidents.c.failures, sa.literal(failures, sa.BigInteger)), sa.literal(at, _moment)),
+        else_=sa.literal(due_at, _moment),
+    )

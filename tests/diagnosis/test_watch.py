@@ -5,24 +5,24 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from amends.message import Answer, Command, Effect, Kind, Reply
+from amends.message import Answer, Command, Effect, Reply
 from coordinator.saga.state import SagaStatus
 from coordinator.store.observed import Tallied
 from tests.diagnosis.conftest import House, diagnosis, failures, incidents
-from tests.engine.conftest import chain, diamond, final, start
-from tests.engine.puppet import answer
+from tests.engine.conftest import chain, final, start
+from tests.engine.puppet import Script, answer
 
 failure = {"type": "ProviderError", "message": "the provider said no to pi_3OaB2", "code": "http 503"}
 impatient = {**chain, "steps": [{**step, "retry": {"max_attempts": 2, "first": 0.01}} for step in chain["steps"]]}
 
 
-def failing(step: str, said: Answer = Answer.FAILED) -> object:
+def failing(step: str, said: Answer = Answer.FAILED) -> Script:
     """A script by which one step fails, always for the same reason."""
 
     def script(command: Command) -> Reply:
         if command.handler != step:
             return answer(command, worker=f"{command.participant}-1", duration_seconds=0.02)
-        facts = {"effect": Effect.NONE} if said is Answer.FAILED else {}
+        facts: dict[str, object] = {"effect": Effect.NONE} if said is Answer.FAILED else {}
         return answer(command, said, error=failure, worker="payment-1", worker_version="7", **facts)
 
     return script
@@ -64,9 +64,7 @@ async def test_every_attempt_is_counted_by_how_it_ended(house: House) -> None:
     await diagnosis(app).watch.flush()  # written again, it counts no more
     now = app.clock.now()
     tallies = (await app.stores.outcomes.tallies(ended.created_at - timedelta(minutes=1), now)).items
-    counted = {
-        (one.place.step, one.place.kind, one.outcome, one.error, one.place.worker): one.count for one in tallies
-    }
+    counted = {(one.place.step, one.place.kind, one.outcome, one.error, one.place.worker): one.count for one in tallies}
     assert counted == {
         ("reserve", "action", Tallied.SUCCEEDED, "", "inventory-1"): 1,
         ("charge", "action", Tallied.FAILED, "http 503", "payment-1"): 2,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from amends import Address, Broker, Command, Confirm, Reply, ServingLimits
@@ -51,8 +51,12 @@ class Coordinator:
 
     async def last_words(self) -> Heartbeat:
         """The heartbeat that says goodbye."""
+        return await self.next_heartbeat(lambda heartbeat: heartbeat.stopping)
+
+    async def next_heartbeat(self, is_it: Callable[[Heartbeat], bool]) -> Heartbeat:
+        """Wait until the latest heartbeat is the one."""
         async with asyncio.timeout(20):
-            while not (self.heartbeats and self.heartbeats[-1].stopping):
+            while not (self.heartbeats and is_it(self.heartbeats[-1])):
                 deliveries = await self.consumer.take(32)
                 items = [item for delivery in deliveries for item in decode(delivery.body)]
                 self.heartbeats.extend(item for item in items if isinstance(item, Heartbeat))

@@ -62,10 +62,11 @@ async def spend(tx: AsyncConnection, saga_id: str, amount: int) -> None:
 class Shop:
     """The participant `payment`: `charge` writes +10, `refund` −10, then each does what is next in its queue."""
 
-    def __init__(self, engine: AsyncEngine, *, concurrency: int = 16) -> None:
+    def __init__(self, engine: AsyncEngine, **facts: Any) -> None:
+        """`facts` are the further ones of Participant."""
         self.engine = engine
         self.inbox = SqlInbox(engine)
-        self.participant = Participant("payment", inbox=self.inbox, version="1", concurrency=concurrency)
+        self.participant = Participant("payment", inbox=self.inbox, version="1", **facts)
         self.charges: deque[Deed] = deque()
         self.refunds: deque[Deed] = deque()
         self.refunded_with: list[Any] = []  # the results compensations were given

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from amends import Answer, Effect, EffectUnknown, InboxUnavailable, Kind, Refused, Undone
+from amends import Answer, Effect, EffectUnknown, InboxUnavailable, Kind, Refused, Reply, Undone, calling
 from amends.database import open_engine
 from amends.inbox import SqlInbox
 from amends.message import log_lines_max
 from tests.sdk.shop import Shop, action, compensation, giving, raising
 
 past = {"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}
+
+
+def told_to(reply: Reply, **asker: Any) -> Reply:
+    """A stored reply as another attempt gets it: the handler did not run once more, nor call anybody."""
+    return reply.model_copy(update={**asker, "duration_seconds": 0.0, "calls": ()})
 
 
 async def test_ec_05_a_compensation_whose_action_never_came_undoes_nothing(shop: Shop) -> None:
@@ -60,7 +66,7 @@ async def test_ec_08_a_duplicate_does_nothing_and_gets_the_stored_reply(shop: Sh
     assert (first.answer, first.result) == (Answer.SUCCEEDED, {"charge_id": "c-s1"})
     assert await shop.participant.answer(action()) == first
     second = await shop.participant.answer(action(attempt=2))
-    assert second == first.model_copy(update={"attempt": 2, "duration_seconds": 0.0})  # attempt 2 ran for no time
+    assert second == told_to(first, attempt=2)
     assert await shop.amounts() == [10]
 
 
@@ -102,7 +108,7 @@ async def test_a_failure_is_kept_so_that_its_attempt_can_never_succeed_later(sho
     assert (first.answer, first.effect) == (Answer.FAILED, Effect.NONE)
     assert await shop.participant.answer(action(attempt=2)) == first
     late = await shop.participant.answer(action(attempt=1))
-    assert late == first.model_copy(update={"attempt": 1})
+    assert late == told_to(first, attempt=1)
     assert await shop.amounts() == []
     assert (await shop.participant.answer(action(attempt=3))).answer is Answer.SUCCEEDED
     assert await shop.amounts() == [10]
@@ -166,7 +172,7 @@ async def test_ec_18_a_null_result_is_replaced_by_the_one_the_inbox_kept(shop: S
 async def test_inquire_tells_what_was_done(shop: Shop) -> None:
     done = await shop.participant.answer(action())
     told = await shop.participant.answer(action(inquire=True, attempt=7))
-    assert told == done.model_copy(update={"inquire": True, "attempt": 7})
+    assert told == told_to(done, inquire=True, attempt=7)
 
 
 async def test_inquire_fences_an_action_that_never_came(shop: Shop) -> None:
@@ -199,7 +205,7 @@ async def test_inquire_about_a_compensation_fences_nothing(shop: Shop) -> None:
     assert (await shop.participant.answer(compensation(inquire=True))).answer is Answer.NOT_EXECUTED
     done = await shop.participant.answer(compensation())
     assert done.undone is Undone.UNDONE
-    assert await shop.participant.answer(compensation(inquire=True)) == done.model_copy(update={"inquire": True})
+    assert await shop.participant.answer(compensation(inquire=True)) == told_to(done, inquire=True)
 
 
 async def test_what_has_expired_does_nothing_and_leaves_no_trace(shop: Shop) -> None:
@@ -234,6 +240,66 @@ async def test_a_handler_that_takes_too_long_is_rolled_back(shop: Shop) -> None:
     assert reply.error.type == "HandlerTimeout"
     assert await shop.participant.answer(action(timeout_seconds=0.05)) == reply
     assert await shop.amounts() == []
+
+
+async def test_what_a_handler_did_before_it_took_too_long_is_known_although_its_transaction_is_lost(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def hang_up_on_the_bank(_tx: AsyncConnection | None) -> None:
+        async with calling("mint"):
+            pass
+        logging.getLogger("shop").warning("calling the bank")
+        async with calling("bank"):
+            await asyncio.Event().wait()
+
+    shop.charges.append(hang_up_on_the_bank)
+    reply = await shop.participant.answer(action(timeout_seconds=0.05))
+    assert reply.error is not None
+    assert (reply.error.type, reply.error.code) == ("HandlerTimeout", "amends handler_timeout")
+    assert reply.error.causes == ()  # the cancellation is how it was ended, not why
+    assert reply.error.logs == ("WARNING shop: calling the bank",)
+    assert reply.error.frames[0].endswith("hang_up_on_the_bank")
+    assert [(call.dependency, call.error, call.code) for call in reply.calls] == [
+        ("mint", "", ""),
+        ("bank", "CancelledError", "amends cut_off"),
+    ]
+    assert reply.calls[1].seconds > 0.04
+    assert reply.duration_seconds > 0.04
+
+
+async def test_a_stored_reply_keeps_its_calls_for_the_attempt_that_made_them(shop: Shop) -> None:
+    async def call(_tx: AsyncConnection | None) -> None:
+        async with calling("bank"):
+            pass
+
+    shop.charges.append(call)
+    first = await shop.participant.answer(action())
+    assert [call.dependency for call in first.calls] == ["bank"]
+    assert await shop.participant.answer(action()) == first
+    assert (await shop.participant.answer(action(attempt=2))).calls == ()
+    assert (await shop.participant.answer(action(inquire=True))).calls == ()
+
+
+async def test_a_deadlocks_repetition_counts_the_calls_of_the_run_that_was_committed(shop: Shop) -> None:
+    async def call_and_lose(_tx: AsyncConnection | None) -> None:
+        async with calling("bank"):
+            pass
+        raise OperationalError("insert", {}, Locked()) from Locked("database is locked")
+
+    async def call(_tx: AsyncConnection | None) -> None:
+        async with calling("bank"):
+            pass
+
+    shop.charges.extend([call_and_lose, call])
+    reply = await shop.participant.answer(action())
+    assert (reply.answer, len(reply.calls)) == (Answer.SUCCEEDED, 1)
+    assert await shop.amounts() == [10]
+
+
+class Locked(sqlite3.OperationalError):
+    """What SQLite's driver raises when somebody else writes."""
+
+    sqlite_errorname = "SQLITE_BUSY"
 
 
 @pytest.mark.parametrize("way", ["commit", "rollback"])

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from amends import Address, Answer, BrokerClosed, Command, Confirm, InboxError, LocalBroker, ServingLimits
+from amends import Address, Answer, BrokerClosed, Command, Confirm, InboxError, LocalBroker, Participant, ServingLimits
 from amends.broker import Consumer
 from amends.database import open_engine
-from amends.held import Hand, Held
-from amends.message import encode_item, frame
+from amends.held import Commands, Hand, Held
+from amends.message import encode_item, frame, holding_max
 from tests.sdk.coordinator import Coordinator, sagas, serving
 from tests.sdk.shop import Shop, action, command, compensation
 
@@ -211,6 +211,52 @@ async def test_stopping_finishes_what_is_in_hand_and_says_goodbye(shop: Shop, co
     first = coordinator.heartbeats[0]
     assert (first.actions, first.compensations, first.stopping) == (("charge",), ("refund",), False)
     assert first.worker == shop.participant.worker.id
+
+
+async def test_a_heartbeat_says_what_a_worker_holds_and_was_started_with(
+    sqlite_url: str, coordinator: Coordinator
+) -> None:
+    gate, reached = asyncio.Event(), asyncio.Event()
+
+    async def long(_tx: AsyncConnection | None) -> None:
+        reached.set()
+        await gate.wait()
+
+    engine = open_engine(sqlite_url)
+    shop = Shop(engine, concurrency=1, host="cashdesk-7", settings={"provider_timeout": "5s", "\x00odd": "x" * 500})
+    await shop.create()
+    shop.charges.append(long)
+    async with serving(shop, coordinator.broker, ServingLimits(heartbeat_seconds=0.05)):
+        sent = coordinator.send(action(saga_id="first"), action(saga_id="second", attempt=2))
+        await reached.wait()
+        held = await coordinator.next_heartbeat(lambda beat: len(beat.holding) == 2 and beat.in_flight == 1)
+        gate.set()
+        assert sagas(await coordinator.hear(2)) == ["first", "second"]
+        await sent
+        free = await coordinator.next_heartbeat(lambda beat: not beat.holding)
+    await engine.dispose()
+    assert [(holding.command, holding.working) for holding in held.holding] == [
+        ("first/pay/0/action/0/1", True),
+        ("second/pay/0/action/0/2", False),
+    ]
+    assert held.holding[0].seconds >= held.holding[1].seconds >= 0
+    assert (held.in_flight, free.in_flight) == (1, 0)
+    assert (held.host, held.settings) == ("cashdesk-7", {"provider_timeout": "5s", "\ufffdodd": "x" * 200})
+    assert held.worker.startswith("cashdesk-7-")
+
+
+async def test_a_heartbeat_names_no_more_than_it_may_carry() -> None:
+    commands = Commands()
+    for number in range(holding_max + 5):
+        commands.take(action(saga_id=f"s{number}"))
+    assert [holding.command.partition("/")[0] for holding in commands.holding()] == [
+        f"s{number}" for number in range(holding_max)
+    ]
+
+
+def test_too_many_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match="at most 16"):
+        Participant("payment", inbox=None, settings={f"setting-{number}": "on" for number in range(17)})
 
 
 async def test_after_its_grace_a_worker_leaves_in_silence_and_the_command_comes_again(

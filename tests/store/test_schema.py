@@ -19,7 +19,9 @@ from coordinator.saga.state import FINAL, Direction, SagaStatus, StepStatus
 from coordinator.store import migration, schema, schema_diagnosis
 from coordinator.store.database import Database
 from coordinator.store.dialect import dialect_of
+from coordinator.store.explained import RemedyState, Verdict
 from coordinator.store.migration import config_for, migrate, migrations_directory
+from coordinator.store.observed import IncidentStatus, OccurrenceKind, Tallied
 from coordinator.store.values import CommandKind, DeadLetterStatus, HoldScope
 from tests.store.made import noon
 
@@ -141,6 +143,30 @@ _letter: dict[str, Any] = {
     "redelivered": 0,
     "status": "open",
 }
+_tally: dict[str, Any] = {
+    **dict.fromkeys(("definition", "step", "kind", "participant", "worker", "worker_version", "error", "source"), ""),
+    **dict.fromkeys(("version", "count", "seconds_sum", "wait_seconds_sum"), 1),
+    **dict.fromkeys(("seconds_buckets", "wait_buckets"), "[]"),
+    "key": "k",
+    "minute": noon,
+    "outcome": "failed",
+}
+_occurrence: dict[str, Any] = {"id": "o", "at": noon, "kind": "paused", "subject": "s", "facts": "{}"}
+_incident: dict[str, Any] = {
+    **dict.fromkeys(("failures", "report_version", "reported_failures"), 0),
+    **dict.fromkeys(("opened_at", "first_at", "last_at"), noon),
+    "id": "i",
+    "family": "f",
+    "status": "open",
+    "headline": "",
+}
+_said: dict[str, Any] = {"incident_id": "i", "report_version": 1, "by": "ann", "at": noon}
+_remedy: dict[str, Any] = {
+    **dict.fromkeys(("id", "incident_id", "kind", "scope", "target", "tier", "evidence", "reason"), "r"),
+    "report_version": 1,
+    "proposed_at": noon,
+    "automatic": False,
+}
 _hold: dict[str, Any] = {
     "id": "h",
     "scope": "participant",
@@ -171,6 +197,13 @@ def _resolved(status: StrEnum) -> dict[str, Any]:
     return {"resolved_at": None if status is DeadLetterStatus.OPEN else noon}
 
 
+def _closed(status: StrEnum) -> dict[str, Any]:
+    return {
+        "closed_at": None if status is IncidentStatus.OPEN else noon,
+        "merged_into": "another" if status is IncidentStatus.MERGED else None,
+    }
+
+
 def _named(scope: StrEnum) -> dict[str, Any]:
     return {"name": "" if scope is HoldScope.ALL else "p"}
 
@@ -183,6 +216,11 @@ async def test_the_database_knows_the_words_of_each_enum_and_no_other(database: 
         (schema.outbox, _row, "kind", CommandKind, None),
         (schema.dead_letters, _letter, "status", DeadLetterStatus, _resolved),
         (schema.holds, _hold, "scope", HoldScope, _named),
+        (schema_diagnosis.tallies, _tally, "outcome", Tallied, None),
+        (schema_diagnosis.occurrences, _occurrence, "kind", OccurrenceKind, None),
+        (schema_diagnosis.incidents, _incident, "status", IncidentStatus, _closed),
+        (schema_diagnosis.feedback, _said, "verdict", Verdict, None),
+        (schema_diagnosis.remedies, _remedy, "state", RemedyState, None),
     ]
     for table, values, column, words, beside in places:
         for word in words:
@@ -208,6 +246,39 @@ async def test_what_makes_no_sense_is_refused(database: Database) -> None:
         (schema.holds, {**_hold, "scope": "all"}),
         (schema.holds, {**_hold, "until": noon}),
         (schema.definitions, {**definition, "version": 0}),
+        (schema_diagnosis.incidents, {**_incident, "closed_at": noon}),
+        (schema_diagnosis.incidents, {**_incident, "merged_into": "another"}),
+        (schema_diagnosis.incidents, {**_incident, "status": "closed"}),
+        (schema_diagnosis.incidents, {**_incident, "status": "merged", "closed_at": noon}),
     ]
     accepted = [(table.name, row) for table, row in nonsense if await _accepts(database, table, row)]
     assert accepted == []
+
+
+async def test_the_database_keeps_one_open_incident_of_a_family_and_one_remedy_of_a_scope(database: Database) -> None:
+    twice: list[tuple[sa.Table, dict[str, Any]]] = [
+        (schema_diagnosis.incidents, _incident),
+        (schema_diagnosis.remedies, {**_remedy, "state": "begun"}),
+        (schema.holds, _hold),
+        (schema.holds, {**_hold, "rate_per_second": 1.0}),
+    ]
+    for number, (table, row) in enumerate(twice):
+        async with database.begin() as connection:
+            await connection.execute(table.insert(), {**row, "id": f"{number}"})
+        other = {**row, "id": f"{number} again", **({"incident_id": "another"} if "incident_id" in row else {})}
+        with pytest.raises(sa.exc.IntegrityError, match=r"(?i)unique"):
+            async with database.begin() as connection:
+                await connection.execute(table.insert(), other)
+
+
+async def test_downgrading_does_not_make_a_pause_of_a_throttle(database_url: str) -> None:
+    await migrate(database_url)
+    async with Database.open(database_url) as database:
+        async with database.begin() as connection:
+            await connection.execute(schema.holds.insert(), _hold)
+            await connection.execute(schema.holds.insert(), {**_hold, "id": "t", "rate_per_second": 1.0})
+        await _run(database_url, lambda connection: command.downgrade(config_for(connection), "0001"))
+        async with database.begin() as connection:
+            assert (await connection.execute(sa.select(schema.holds.c.id))).scalars().all() == ["h"]
+    await migrate(database_url)
+    assert await _run(database_url, _differences) == []

@@ -159,7 +159,7 @@ def _of_tls(error: BaseException) -> str:
     if not isinstance(error, ssl.SSLError):
         return ""
     verdict = _verdicts.get(getattr(error, "verify_code", 0))
-    return f"tls {verdict or error.reason or type(error).__name__}"
+    return f"tls {verdict or getattr(error, 'reason', None) or type(error).__name__}"
 
 
 def _of_system(error: BaseException) -> str:

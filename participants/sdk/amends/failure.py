@@ -11,6 +11,7 @@ import sysconfig
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -47,7 +48,7 @@ def failure_of(error: BaseException, logs: Iterable[str] = (), *, package: str =
             Underlying(type=type_of(each), message=said_by(each, cause_chars_max), code=code_of(each))
             for each in _shortened(chain[1:])
         ),
-        frames=_frames(error, package),
+        frames=quietly(partial(_frames, package=package), error, ()),
         retry_after_seconds=next((seconds for seconds in map(_retry_after, chain) if seconds is not None), None),
     )
 

@@ -68,7 +68,7 @@ class Participant:
         self.version = version
         self.concurrency = concurrency
         self.settings = _settings.validate_python(
-            {key: clean_text(said, 200) for key, said in (settings or {}).items()}
+            {clean_text(key, 63): clean_text(said, 200) for key, said in (settings or {}).items()}
         )
         self.worker = Worker.of_this_process(name, version, host)
         self.inbox: Inbox = NoInbox() if inbox is None else inbox
