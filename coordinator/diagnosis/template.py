@@ -1,6 +1,7 @@
 """Stub."""
 
 import hashlib
+
 from coordinator.saga.event import Failure
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from amends.message import Answer, Command, Effect, Kind, Reply
+from amends.message import Answer, Command, Effect, Reply
 from coordinator.saga.state import SagaStatus
 from coordinator.store.observed import Tallied
 from tests.diagnosis.conftest import House, diagnosis, failures, incidents
-from tests.engine.conftest import chain, diamond, final, start
+from tests.engine.conftest import chain, final, start
 from tests.engine.puppet import answer
 
 failure = {"type": "ProviderError", "message": "the provider said no to pi_3OaB2", "code": "http 503"}
@@ -64,9 +64,7 @@ async def test_every_attempt_is_counted_by_how_it_ended(house: House) -> None:
     await diagnosis(app).watch.flush()  # written again, it counts no more
     now = app.clock.now()
     tallies = (await app.stores.outcomes.tallies(ended.created_at - timedelta(minutes=1), now)).items
-    counted = {
-        (one.place.step, one.place.kind, one.outcome, one.error, one.place.worker): one.count for one in tallies
-    }
+    counted = {(one.place.step, one.place.kind, one.outcome, one.error, one.place.worker): one.count for one in tallies}
     assert counted == {
         ("reserve", "action", Tallied.SUCCEEDED, "", "inventory-1"): 1,
         ("charge", "action", Tallied.FAILED, "http 503", "payment-1"): 2,
