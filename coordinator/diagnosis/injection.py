@@ -35,10 +35,19 @@ _apart = re.compile(r"(?<![A-Za-z])(?:[A-Za-z][ ._\-*]){5,}[A-Za-z](?![A-Za-z])"
 _blob = re.compile(r"(?<![A-Za-z0-9+/_\-])[A-Za-z0-9+/_\-]{24,}={0,2}(?![A-Za-z0-9+/_\-])")
 _hexadecimal = re.compile(r"(?<![0-9a-fA-F])(?:[0-9a-fA-F]{2}){16,}(?![0-9a-fA-F])")
 _escapes = re.compile(r"(?:\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}|&#x?[0-9a-fA-F]{2,5};)")
-_prose = re.compile(r"[A-Za-z]{2,}(?: [A-Za-z',.:]{2,}){2,}")
+_prose = re.compile(r"(?<![A-Za-z])[A-Za-z]{2,}+(?: [A-Za-z',.:]{2,}){2,}")
 
 # What only this product says. Of the names of causes that others use too, one alone proves nothing.
-_shared_names = frozenset(map(str, [*FaultClass, *RemedyKind]))
+_shared_names = frozenset(
+    {
+        *(FaultClass.RATE_LIMITED, FaultClass.DATA_CONFLICT, FaultClass.UNKNOWN, FaultClass.DOWNSTREAM_TIMEOUT),
+        *(FaultClass.LOCK_CONTENTION, FaultClass.BUSINESS_REJECTION, FaultClass.RESOURCE_EXHAUSTION),
+        *(FaultClass.DOWNSTREAM_UNAVAILABLE, FaultClass.MISCONFIGURATION, FaultClass.CREDENTIAL_FAILURE),
+        *(RemedyKind.THROTTLE, RemedyKind.DRAIN, RemedyKind.WAIT, RemedyKind.REDRIVE, RemedyKind.ROLL_BACK),
+        RemedyKind.RETRY_LATER,
+    }
+)
+_names = frozenset(map(str, [*FaultClass, *RemedyKind]))
 _own = re.compile(rf"\b(?:{'|'.join(sorted(_names - _shared_names))})\b")
 _any_name = re.compile(rf"\b(?:{'|'.join(sorted(name for name in _names if '_' in name))})\b")
 _cited = re.compile(

@@ -139,10 +139,10 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(ordered[:2]) + (f" and {len(ordered) - 2} more" if len(ordered) > 2 else "")
 
 
-# --- likeness of wordings ----------------------------------------------------------------------------------------------
+# --- likeness of wordings --------------------------------------------------------------------------------------------
 
 _placeholder = re.compile(r"<[a-z]{2,10}>")
-_not_a_word = str.maketrans({char: " " for char in "!\"#$%&'()*+,-./:;=?@[\\]^_`{|}~"})
+_not_a_word = str.maketrans(dict.fromkeys("!\"#$%&'()*+,-./:;=?@[\\]^_`{|}~", " "))
 
 
 def _wording(wanted: Sequence[str], templates: Iterable[str]) -> Mapping[str, float]:
