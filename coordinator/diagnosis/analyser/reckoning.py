@@ -114,7 +114,7 @@ def flags_of(facts: Facts, verdict: Candidate) -> frozenset[Flag]:
     ]
     if skewed:
         found.add(Flag.CLOCK_SKEW)
-    if len(facts.case.failures) >= many_failures or any("cut" in missing for missing in facts.case.missing):
+    if len(facts.case.failures) >= many_failures or any("older" in missing for missing in facts.case.missing):
         found.add(Flag.TRUNCATED)
     quotes = (facts.voices.quote, *(facet.template for facet in facts.case.facets))
     if any(mark in quote for quote in quotes for mark in ("<secret", "<token", "<email", "<card", "<iban", "<pem")):

@@ -12,6 +12,7 @@ from coordinator.diagnosis.analyser.ledger import Entry, Ledger, Ref
 from coordinator.diagnosis.analyser.naming import plain, step_entity
 from coordinator.diagnosis.case import Case
 from coordinator.diagnosis.evidence import EvidenceKind, Trust
+from coordinator.diagnosis.injection import suspicious
 from coordinator.diagnosis.signals import Resource, Signal, SignalFamily, Timeout, signal_of, signal_of_logs
 from coordinator.saga.event import Failure
 
@@ -52,10 +53,6 @@ def _without_words(failure: Failure) -> Failure:
 def _speaks_to_the_reader(failure: Failure) -> bool:
     texts = (failure.type, failure.code, failure.message, *(cause.message for cause in failure.causes), *failure.logs)
     return any(suspicious(text) for text in texts if text)
-
-
-def suspicious(text: str) -> bool:
-    return False
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,9 @@ def _poison(facts: Facts) -> Iterator[Vote]:
         points += 0.6 if len({one.worker for one in own if one.worker}) > 1 else 0.0
         points += 0.3 if len({one.version for one in own if one.version}) > 1 else 0.0
     odd = [one for one in facts.odd if one.origin is None]
+    if facts.reference_ref is not None and facts.missing_from is None:
+        points += 1.5
+        refs.append(facts.reference_ref)
     if odd:
         points += 1.5
         refs += [one.ref for one in odd[:2]]
@@ -96,10 +99,24 @@ def _producer(facts: Facts) -> Iterator[Vote]:
     if named is not None and facts.reference_ref is not None:
         culprit = upstream.entity if upstream and upstream.step == named else step_entity(symptom.definition, named)
         refs = (facts.reference_ref, *facts.attempts_ref)
-        yield Vote(FaultClass.UPSTREAM_BAD_OUTPUT, 2.6, refs, culprit, named)
+        # Should the plan have changed what it reads, then that is why it isn't there.
+        points = 1.2 if replanned(facts) else 3.2
+        yield Vote(FaultClass.UPSTREAM_BAD_OUTPUT, points, refs, culprit, named)
+        yield Vote(FaultClass.POISON_PAYLOAD, -2.0, refs)
     if upstream and facts.voices.weight(*not_of_the_data) < 0.5:
         points = 1.6 if odd or named or facts.faulty_ref is not None else 1.2
         yield Vote(FaultClass.UPSTREAM_BAD_OUTPUT, points, (upstream.ref,), upstream.entity, upstream.step)
+
+
+def replanned(facts: Facts) -> bool:
+    """Whether a new version of the definition changed the failing step's input just before."""
+    symptom = facts.failing.symptom
+    return any(
+        change.suspect
+        and change.definition == symptom.definition
+        and f"{symptom.step}.input" in change.occurrence.facts
+        for change in facts.changes
+    )
 
 
 def _refusal(facts: Facts) -> Iterator[Vote]:

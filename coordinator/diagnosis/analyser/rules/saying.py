@@ -35,6 +35,8 @@ _classes: Mapping[SignalFamily, FaultClass] = {
 def saying(facts: Facts) -> Iterator[Vote]:
     """One vote per family that is likely enough."""
     voices = facts.voices
+    if facts.reference_ref is not None or facts.faulty_ref is not None:
+        return  # the coordinator's own words, which other rules read
     evidence: tuple[Ref, ...] = (*voices.refs[:3], *facts.attempts_ref)
     for family in SignalFamily:
         cls = class_of(family, facts)
