@@ -282,7 +282,7 @@ class DefinitionList:
 
 @dataclass(frozen=True, slots=True)
 class FleetPause:
-    """A pause of everything, of a definition's sagas or of a participant's commands."""
+    """A pause of everything, of a definition's sagas or of a participant's commands; with a rate, a throttle."""
 
     id: str
     scope: str
@@ -292,6 +292,8 @@ class FleetPause:
     reason: str
     until: datetime | None
     ended_by: str | None
+    ends_at: datetime | None  # when it ends by itself
+    rate_per_second: float | None
 
 
 @dataclass(frozen=True, slots=True)

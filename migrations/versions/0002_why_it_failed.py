@@ -161,11 +161,9 @@ def _incidents() -> None:
         **changes_often,
     )
     op.create_index("incidents_open", "incidents", ["family"], unique=True, **only(where="status = 'open'"))
-    op.create_index("incidents_merged", "incidents", ["family"], **only(where="status = 'merged'"))
     op.create_index("incidents_merged_into", "incidents", ["merged_into"], **only(where="merged_into IS NOT NULL"))
     op.create_index("incidents_due", "incidents", ["due_at"], **only(where="due_at IS NOT NULL"))
     op.create_index("incidents_by_class", "incidents", ["cls", "id"], **only(where="cls IS NOT NULL"))
-    op.create_index("incidents_by_status", "incidents", ["status", "id"])
     op.create_index("incidents_by_quiet", "incidents", ["status", "last_at"])
     op.create_table(
         "facets",
@@ -211,7 +209,6 @@ def _failed_steps() -> None:
         sa.PrimaryKeyConstraint("saga_id", "step", "kind", name=op.f("failed_steps_pkey")),
     )
     op.create_index("failed_steps_by_incident", "failed_steps", ["incident_id", "at", "saga_id"])
-    op.create_index("failed_steps_by_time", "failed_steps", ["at"])
 
 
 def _reports() -> None:
@@ -269,6 +266,7 @@ def _model() -> None:
         sa.Column("until", moment, nullable=False),
         sa.PrimaryKeyConstraint("incident_id", "digest", name=op.f("model_claims_pkey")),
     )
+    op.create_index("model_claims_by_end", "model_claims", ["until"])
 
 
 def _remedies() -> None:
