@@ -151,7 +151,7 @@ def list_remedies(
 
     async def work() -> list[Json]:
         async with Client(url) as client:
-            found: list[Json] = (await client.remedies(state=state))["items"]
+            found: list[Json] = (await client.remedies(status=state))["items"]
             return found
 
     tell(run(work()), output, _remedy_lines)

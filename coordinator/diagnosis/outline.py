@@ -111,12 +111,8 @@ _tiers = {
     Tier.C: "after approval",
     Tier.D: "for a person to do",
 }
-_trusts = {
-    Trust.COORDINATOR: "seen by the coordinator",
-    Trust.INFRA: "seen in the infrastructure",
-    Trust.PARTICIPANT: "reported by a participant",
-    Trust.EXTERNAL_TEXT: "from a text",
-}
+# What nothing is said of was seen by the coordinator itself.
+_hearsay = {Trust.PARTICIPANT: " (a participant says so)", Trust.EXTERNAL_TEXT: " (some text says so)"}
 
 
 def certainty_in_words(confidence: float) -> str:
@@ -198,6 +194,11 @@ def _summary(report: Report) -> Iterator[Entry]:
         yield Entry(said + (f": {report.feedback.resolution}" if report.feedback.resolution else ""), "verdict")
 
 
+def _named(hypotheses: Iterable[Hypothesis]) -> list[Hypothesis]:
+    """Those that name a cause: that it is none of them always remains."""
+    return [one for one in hypotheses if one.cls is not FaultClass.UNKNOWN]
+
+
 def _cause_of(hypothesis: Hypothesis) -> str:
     if hypothesis.cls is FaultClass.UNKNOWN or hypothesis.culprit is None:
         return "not known"
@@ -215,8 +216,8 @@ def _how_sure(report: Report) -> str:
             "" if own == 0 else ", seen by the coordinator" if own == len(facts) else f", {own} seen by the coordinator"
         )
         why.append(f"{_counted(len(facts), 'fact', 'facts')} for it{seen}")
-    if len(report.hypotheses) > 1:
-        second = report.hypotheses[1]
+    second = next(iter(_named(report.hypotheses[1:])), None)
+    if second is not None:
         why.append(f"the next best is {_spoken(second.cls)} with {_percent(second.confidence)}")
     if report.contested:
         why.append("the model and the rules disagree")
@@ -266,7 +267,7 @@ def _effects(report: Report) -> Iterator[Entry]:
 def _residue(report: Report) -> Iterator[Entry]:
     for left in report.residue:
         whose = "" if left.saga_id == report.saga_id else f", saga {left.saga_id}"
-        yield Entry(f"{left.step}{whose}: {left.text}. {left.todo}", "", left.evidence)
+        yield Entry(f"{left.step}{whose}: {left.text.rstrip('.')}. {left.todo}", "", left.evidence)
 
 
 def _advice(report: Report) -> Iterator[Entry]:
@@ -283,7 +284,7 @@ def _remedy(remedy: PlannedRemedy) -> str:
     if remedy.kind is RemedyKind.REPORT_ONLY:
         return remedy.text
     who = f"; {_tiers[remedy.tier]}" if remedy.kind in executable else ""
-    return f"{remedy.text} ({_spoken(remedy.kind)}{who})"
+    return f"{remedy.text.rstrip('.')} ({_spoken(remedy.kind)}{who})"
 
 
 def _seen_before(report: Report) -> Iterator[Entry]:
@@ -292,11 +293,11 @@ def _seen_before(report: Report) -> Iterator[Entry]:
 
 
 def _similar(past: Similar) -> str:
-    said = f"{past.headline}. {_percent(past.similarity)} alike"
+    said = f"{past.headline.rstrip('.')}. {_percent(past.similarity)} alike"
     said += f": {', '.join(past.matched_on)}" if past.matched_on else ""
     said += f"; other than then: {', '.join(past.differences)}" if past.differences else ""
     if past.resolution:
-        said += f". What resolved it: {past.resolution}"
+        said += f". What resolved it: {past.resolution.rstrip('.')}"
     return f"{said} ({'confirmed ' if past.verified else ''}incident {past.incident_id})"
 
 
@@ -316,13 +317,13 @@ def _ruled_out(report: Report) -> Iterator[Entry]:
 
 
 def _others(report: Report) -> Iterator[Entry]:
-    for other in report.hypotheses[1:]:
+    for other in _named(report.hypotheses[1:]):
         yield Entry(_cause_of(other), _percent(other.confidence), other.supports)
 
 
 def _evidence(item: Evidence, today: datetime) -> Entry:
     when = _clock(item.ts_from, today) + " " if item.ts_from else ""
-    return Entry(f"{when}{item.text} ({_trusts[item.trust]})", item.id)
+    return Entry(when + item.text + _hearsay.get(item.trust, ""), item.id)
 
 
 def _made(report: Report) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from amends.broker import Broker
 from coordinator.dead_letters import DeadLetters
 from coordinator.definitions import Definitions
-from coordinator.diagnosis.report import Report
+from coordinator.diagnosis.diagnosis import Diagnosis
 from coordinator.engine import Engine
 from coordinator.errors import InvalidDefinition, UnknownSaga
 from coordinator.fleet import Fleet
@@ -22,15 +22,10 @@ from coordinator.saga.event import Event
 from coordinator.store.database import Database, DatabaseClock
 from coordinator.store.dead_letters import DeadLetterStore
 from coordinator.store.definitions import DefinitionStore
-from coordinator.store.explained import RemedyRow, RemedyState
+from coordinator.store.explained import RemedyState
 from coordinator.store.fleet import FleetStore
-from coordinator.store.incident_reader import IncidentReader
-from coordinator.store.observed import IncidentRow
-from coordinator.store.occurrences import OccurrenceStore
 from coordinator.store.outbox import OutboxStore
 from coordinator.store.reader import SagaReader
-from coordinator.store.remedies import RemedyStore
-from coordinator.store.reports import ReportStore
 from coordinator.store.sagas import SagaStore
 from coordinator.store.values import SagaDetail, Unreadable
 from coordinator.supervisor import Supervisor
@@ -62,39 +57,6 @@ class Stores(Protocol):
     def dead_letters(self) -> DeadLetterStore: ...
     @property
     def fleet(self) -> FleetStore: ...
-
-
-class Reporter(Protocol):
-    """Explains failures."""
-
-    async def explain(self, saga_id: str) -> Report | None: ...
-    async def refresh(self, incident_id: str) -> Report: ...
-    def subscribe(self, subscriber: Callable[[IncidentRow, Report], None]) -> Callable[[], None]: ...
-
-
-class Healer(Protocol):
-    """Carries out remedies."""
-
-    async def approve(self, remedy_id: str, *, by: str, reason: str) -> RemedyRow: ...
-    async def reject(self, remedy_id: str, *, by: str, reason: str) -> RemedyRow: ...
-    async def undo(self, remedy_id: str, *, by: str, reason: str) -> RemedyRow: ...
-
-
-class Diagnosis(Protocol):
-    """What explains failures, and what is done about them."""
-
-    @property
-    def reporter(self) -> Reporter: ...
-    @property
-    def healer(self) -> Healer: ...
-    @property
-    def reader(self) -> IncidentReader: ...
-    @property
-    def reports(self) -> ReportStore: ...
-    @property
-    def remedies(self) -> RemedyStore: ...
-    @property
-    def occurrences(self) -> OccurrenceStore: ...
 
 
 class Coordinator(Protocol):

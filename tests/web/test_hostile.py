@@ -235,7 +235,8 @@ posts = (
     "/v1/sagas/{saga}/pause", "/v1/sagas/{saga}/resume", "/v1/sagas/{saga}/close",
     "/v1/sagas/{saga}/steps/charge/retry", "/v1/sagas/{saga}/steps/charge/settle",
     "/v1/sagas/{saga}/steps/charge/waive", "/v1/sagas/{saga}/steps/charge/skip", "/v1/dead-letters/x/redrive",
-    "/v1/dead-letters/x/discard", "/v1/outbox/x:y/redrive",
+    "/v1/dead-letters/x/discard", "/v1/outbox/x:y/redrive", "/v1/incidents/{incident}/refresh",
+    "/v1/incidents/{incident}/feedback", "/v1/remedies/{remedy}/approve", "/v1/remedies/{remedy}/reject", "/v1/changes",
 )  # fmt: skip
 
 
