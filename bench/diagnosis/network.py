@@ -137,3 +137,5 @@ class LineConsumer:
         """Over a line that hangs nobody hears it."""
         if self._up.is_set():
             await self._consumer.close()
+
+

@@ -187,9 +187,7 @@ class WorkerHere:
             return round(chance.uniform(5, 400), 2)
         return f"{name[:3]}_{chance.getrandbits(40):010x}"
 
-    def _compiled(
-        self, kind: str, action: str, work: Work, needed: Mapping[str, tuple[str, ...]]
-    ) -> Callable[..., Any]:
+    def _compiled(self, kind: str, action: str, work: Work, needed: Mapping[str, tuple[str, ...]]) -> Callable[..., Any]:
         module = self.service.name.replace("-", "_")
         function = action.replace("-", "_")
         names: dict[str, Any] = {

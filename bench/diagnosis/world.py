@@ -339,4 +339,5 @@ class World:
 def seconds_of(loop: asyncio.AbstractEventLoop) -> float:
     """The same time as the coordinator's clock says, in Unix seconds."""
 
+
     return began.timestamp() + loop.time()

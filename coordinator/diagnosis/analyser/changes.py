@@ -95,11 +95,7 @@ def _entity(occurrence: Occurrence) -> Entity | None:
     facts = occurrence.facts
     if entity is None:
         return None
-    if (
-        occurrence.kind is OccurrenceKind.VERSION_SEEN
-        and entity.kind is EntityKind.PARTICIPANT
-        and facts.get("version")
-    ):
+    if occurrence.kind is OccurrenceKind.VERSION_SEEN and entity.kind is EntityKind.PARTICIPANT and facts.get("version"):
         return version_entity(entity.name, str(facts["version"]))
     if occurrence.kind is OccurrenceKind.SETTING_CHANGED and entity.kind is not EntityKind.SETTING:
         if facts.get("setting"):

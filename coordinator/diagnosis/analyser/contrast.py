@@ -186,7 +186,9 @@ def _twins(guilty: list[Contrast]) -> list[tuple[Contrast, Contrast]]:
     ]
 
 
-def _entry(dimension: Dimension, entity: Entity, inside: Share, outside: Share, before: Share, ledger: Ledger) -> Ref:
+def _entry(
+    dimension: Dimension, entity: Entity, inside: Share, outside: Share, before: Share, ledger: Ledger
+) -> Ref:
     z = z_of(inside.bad, inside.total, outside.bad, outside.total)
     healthy = inside.rate <= healthy_rate_max and z <= 0
     what = f"any other {str(dimension).replace('_', ' ')}"

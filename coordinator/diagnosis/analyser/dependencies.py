@@ -131,7 +131,9 @@ def _dependency(
     everyone = since.share.total >= count_min and since.share.rate >= nearly_all and len(shares) > 1
     elsewhere = _calls(row for row in others if start is None or row.minute >= start).share
     ref = _entry(key, since, before, elsewhere, codes, ledger)
-    return Dependency(key[1], key[0], since, before, meaning, named, everyone, elsewhere, dict(shares), ref)
+    return Dependency(
+        key[1], key[0], since, before, meaning, named, everyone, elsewhere, dict(shares), ref
+    )
 
 
 def _calls(rows: Iterable[CallTally]) -> Calls:

@@ -117,7 +117,9 @@ def _lost(
     return sorted(lost, key=lambda one: (-one.held, -one.awaited, one.at))
 
 
-def _lost_entry(participant: str, worker: str, host: str, at: datetime, held: int, awaited: int, ledger: Ledger) -> Ref:
+def _lost_entry(
+    participant: str, worker: str, host: str, at: datetime, held: int, awaited: int, ledger: Ledger
+) -> Ref:
     entity = worker_entity(participant, worker)
     text = f"{short(entity)} was last heard at {clock(at)}"
     text += f", with {held} of the failed attempts in hand" if held else ""
