@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from coordinator.diagnosis.forgetting import Forgetting
+from coordinator.diagnosis.llm.narrator import Narrator
 from coordinator.diagnosis.reporter import Reporter
 from coordinator.diagnosis.sensors import Sensors
 from coordinator.diagnosis.watch import Watch
@@ -28,6 +29,7 @@ class Diagnosis:
     sensors: Sensors
     reporter: Reporter
     forgetting: Forgetting
+    narrator: Narrator | None
     outcomes: OutcomeStore
     occurrences: OccurrenceStore
     incidents: IncidentStore

@@ -142,7 +142,8 @@ def described(one: Noticed, silence: str | None) -> FailedStep:
     """A failure as it is kept: masked, redacted, with the two keys by which it is found again. `silence` says what is
     known of why nobody answered, in a word, of one that is silent."""
     failure = one.failure
-    cause = f"{one.cause}:{silence}" if silence else one.cause
+    told = None if silence else failure  # what is known of a silence tells more than that it is one
+    cause = silence or one.cause
     return FailedStep(
         saga_id=one.saga_id,
         step=one.step,
@@ -156,11 +157,17 @@ def described(one: Noticed, silence: str | None) -> FailedStep:
         code=template_of(failure.code) if failure and failure.code else "",
         template=template_of(failure.message or failure.type) if failure else one.cause.replace("_", " "),
         fingerprint=fingerprint(
-            definition=one.definition, step=one.step, kind=one.kind.value, failure=failure, cause=cause
+            definition=one.definition, step=one.step, kind=one.kind.value, failure=told, cause=cause
         ),
-        family=family(participant=one.participant, failure=failure, cause=cause),
+        family=_family(one, told, silence),
         worker=one.worker,
         worker_version=one.worker_version,
         attempts=one.attempts,
         business_key=one.business_key,
     )
+
+
+def _family(one: Noticed, failure: Failure | None, silence: str | None) -> str:
+    if failure is None and silence is None:
+        return f"{one.participant}:{one.cause}"  # a deadline, a zombie: nobody was silent
+    return family(participant=one.participant, failure=failure, cause=silence or one.cause)
