@@ -24,7 +24,7 @@ shown_max = 3
 similarity_min = 0.35
 fading_days = 20.0
 verified_bonus = 0.1
-same_fingerprint, same_family, wording_at_most = 1.0, 0.85, 0.8
+same_fingerprint, same_family, wording_at_most = 1.0, 0.85, 0.84
 word_share = 0.6  # of the words in the likeness of two templates; the rest is of letters
 step_bonus = 0.005  # a tie-break, not a feature
 query_templates_max = 5
@@ -69,8 +69,8 @@ def rank(query: Query, past: Sequence[PastIncident], now: datetime) -> tuple[Sim
     likeness = _wording(query.templates, [template for one in past for template in one.templates])
     found = []
     for one in past:
-        worded = max((likeness.get(template, 0.0) for template in one.templates), default=0.0)
-        similarity = worded * wording_at_most
+        worded = max([likeness.get(template, 0.0) for template in one.templates], default=0.0)
+        similarity = min(worded, wording_at_most)
         if one.family in query.families:
             similarity = max(similarity, same_family + (same_fingerprint - same_family) * 0.5 * worded)
         if query.fingerprints & one.fingerprints:

@@ -64,9 +64,7 @@ async def test_every_attempt_is_counted_by_how_it_ended(house: House) -> None:
     await diagnosis(app).watch.flush()  # written again, it counts no more
     now = app.clock.now()
     tallies = (await app.stores.outcomes.tallies(ended.created_at - timedelta(minutes=1), now)).items
-    counted = {
-        (one.place.step, one.place.kind, one.outcome, one.error, one.place.worker): one.count for one in tallies
-    }
+    counted = {(one.place.step, one.place.kind, one.outcome, one.error, one.place.worker): one.count for one in tallies}
     assert counted == {
         ("reserve", "action", Tallied.SUCCEEDED, "", "inventory-1"): 1,
         ("charge", "action", Tallied.FAILED, "http 503", "payment-1"): 2,
