@@ -22,6 +22,12 @@ from coordinator.diagnosis.collector import Collector
 from coordinator.diagnosis.diagnosis import Diagnosis
 from coordinator.diagnosis.explaining import Explainer
 from coordinator.diagnosis.forgetting import Forgetting
+from coordinator.diagnosis.healing.composing import healer_of
+from coordinator.diagnosis.healing.healer import Healer
+from coordinator.diagnosis.healing.policy import Mode
+from coordinator.diagnosis.llm.asking import Endpoint
+from coordinator.diagnosis.llm.narrator import Narrator
+from coordinator.diagnosis.llm.pack import Egress
 from coordinator.diagnosis.past import PastIncidents
 from coordinator.diagnosis.redaction import redact
 from coordinator.diagnosis.reporter import Reporter
@@ -184,7 +190,8 @@ async def build(
     if settings.embedded_broker:
         await stores.outbox.orphan()  # the process that held these rows, and its broker, are gone
     own_telemetry = None if telemetry else configure("amends-coordinator", settings.otlp_endpoint)
-    observers, confirmed = _traced(telemetry or own_telemetry, settings, observers)
+    telemetry = telemetry or own_telemetry
+    observers, confirmed = _traced(telemetry, settings, observers)
     definitions = Definitions(stores.definitions, time.now)
     relay, engine, timers = _movers(
         settings, stores, definitions, fleet, broker, time, token, observers=observers, confirmed=confirmed
@@ -196,7 +203,7 @@ async def build(
     )
     app.telemetry = own_telemetry
     if settings.diagnosis:
-        app.diagnosis = _diagnosis(app, token)
+        app.diagnosis = _diagnosis(app, token, telemetry)
         engine.observe(app.diagnosis.watch.observe)
     return app
 
@@ -244,7 +251,7 @@ def _movers(
     return relay, engine, timers
 
 
-def _diagnosis(app: App, token: str) -> Diagnosis:
+def _diagnosis(app: App, token: str, telemetry: Telemetry | None) -> Diagnosis:
     """What watches the others and explains: it looks on, and nothing waits for it."""
     stores, now = app.stores, app.clock.now
     sensors = Sensors(
@@ -277,11 +284,21 @@ def _diagnosis(app: App, token: str) -> Diagnosis:
         now=now,
         aside=type(app.clock) is DatabaseClock,  # a clock of one's own does not wait for a thread
     )
+    narrator, healer = _narrator(app, telemetry), _healer(app)
     kept = (stores.outcomes, stores.occurrences, stores.reports, stores.remedies, stores.incidents)
     return Diagnosis(
         watch=watch,
         sensors=sensors,
-        reporter=Reporter(explainer, stores.incidents, stores.incident_reader, stores.reports, now=now),
+        reporter=Reporter(
+            explainer,
+            stores.incidents,
+            stores.incident_reader,
+            stores.reports,
+            now=now,
+            narrator=narrator,
+            healer=healer,
+        ),
+        narrator=narrator,
         forgetting=Forgetting(kept, stores.fleet, now),
         outcomes=stores.outcomes,
         occurrences=stores.occurrences,
@@ -289,6 +306,44 @@ def _diagnosis(app: App, token: str) -> Diagnosis:
         reader=stores.incident_reader,
         reports=stores.reports,
         remedies=stores.remedies,
+        healer=healer,
+    )
+
+
+def _healer(app: App) -> Healer:
+    """Who carries out remedies, by the ways that people have."""
+    stores = app.stores
+    return healer_of(
+        *(stores.remedies, stores.incident_reader, stores.outcomes, stores.sagas, stores.reader),
+        *(stores.fleet, stores.dead_letters),
+        fleet=app.fleet,
+        engine=app.engine,
+        dead_letters=app.dead_letters,
+        mode=Mode(app.settings.diagnosis_heal),
+        now=app.clock.now,
+        connected=lambda: app.broker.connected,
+    )
+
+
+def _narrator(app: App, telemetry: Telemetry | None) -> Narrator | None:
+    """Who words reports, if a model is named."""
+    settings = app.settings
+    if not settings.diagnosis_model:
+        return None
+    key = settings.diagnosis_api_key
+    endpoint = Endpoint(
+        model=settings.diagnosis_model,
+        base_url=settings.diagnosis_base_url,
+        api_key=key.get_secret_value() if key else None,
+        api=settings.diagnosis_model_api,
+    )
+    return Narrator(
+        endpoint,
+        app.stores.reports,
+        app.clock.now,
+        when=settings.diagnosis_model_when,
+        egress=Egress(settings.diagnosis_egress),
+        emit=telemetry.emit if telemetry else None,
     )
 
 

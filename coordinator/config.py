@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -28,6 +28,28 @@ class Settings(BaseSettings):
     )
     migrate: bool = Field(default=True, description="bring the database's schema up to date at the start")
     diagnosis: bool = Field(default=True, description="watch what fails, and explain it")
+    diagnosis_heal: Literal["off", "shadow", "auto"] = Field(
+        default="shadow", description="what is done about it without a person: nothing, nothing but notes, what is safe"
+    )
+    diagnosis_model: str | None = Field(
+        default=None, description="the language model that words reports; none: rules do"
+    )
+    diagnosis_base_url: str | None = Field(
+        default=None, description="where that model is: any server that speaks OpenAI's way; none: OpenAI"
+    )
+    diagnosis_api_key: SecretStr | None = Field(
+        default=None, description="the key for it; a server of your own may need none"
+    )
+    diagnosis_model_api: Literal["chat", "responses"] = Field(
+        default="chat", description="which API of the model's server is used"
+    )
+    diagnosis_model_when: Literal["off", "ambiguous", "always", "on_demand"] = Field(
+        default="ambiguous", description="which reports the model words; on_demand: those a person refreshes"
+    )
+    diagnosis_egress: Literal["none", "templates", "redacted"] = Field(
+        default="templates",
+        description="what the model gets: nothing, facts, or redacted error texts too",
+    )
     otlp_endpoint: str | None = Field(
         default=None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT", description="where spans go; none: nowhere"
     )

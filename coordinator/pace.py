@@ -21,8 +21,8 @@ class Pace:
         return int(self._tokens)
 
     def spend(self, count: int) -> None:
-        """So many were done."""
-        self._tokens -= count
+        """So many were done, whether or not anybody had asked how many may be."""
+        self._tokens = max(0.0, self._tokens - count)
 
     def seconds_to_next(self, rate_per_second: float) -> float:
         """How long until the bucket that has just been asked holds another one."""

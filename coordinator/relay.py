@@ -135,9 +135,8 @@ class Relay:
         async with asyncio.TaskGroup() as publishing:
             while True:
                 await lane.some.wait()
-                count_max = await self._allowed(lane)
                 await lane.window.acquire()
-                rows = lane.next_list(count_max)
+                rows = lane.next_list(await self._allowed(lane))
                 if rows:
                     lane.pace.spend(len(rows))
                     publishing.create_task(self._publish(lane, rows))

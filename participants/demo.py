@@ -1,9 +1,9 @@
-"""The demo: a coordinator, the shop's services and the API in one process, and four orders that are told as they go.
+"""The demo: a coordinator, the shop's services and the API in one process, and five orders that are told as they go.
 
     python -m participants.demo      or: make demo, amends demo
 
 1. an order that completes   2. a card that is refused   3. a courier that can't be had, after three steps
-4. a reply that is lost on its way
+4. a reply that is lost on its way   5. a card network that can't be reached
 
 Then the sums are taken, from each service's own database. At a terminal the demo goes on serving until Ctrl-C, and
 otherwise it ends: with 0 if every order ended as it should and every sum is right, else with 1. Its databases are kept
@@ -22,8 +22,9 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ from coordinator.engine import Beginning
 from coordinator.saga.state import Saga, SagaStatus
 from coordinator.store.values import Created
 from coordinator.web.app import create_web
-from participants import delivery, http, inventory, llm, notification, order, payment, sums
+from participants import card_provider, delivery, http, inventory, llm, notification, order, payment, sums
+from participants.card_provider import CardProvider
 from participants.knobs import Knobs
 from participants.lossy import LossyBroker
 from participants.run import Service, open_database
@@ -59,7 +61,7 @@ everything = (
 home = Path(".amends/demo")
 runs_kept = 10
 patience_seconds = 30.0  # for one story
-lost_reply_seconds = 1.5  # how long the last story waits for the reply that is lost
+lost_reply_seconds = 1.5  # how long the fourth story waits for the reply that is lost
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,20 @@ def stories() -> tuple[Story, ...]:
             completed,
             definition="place_order_impatient",
         ),
+        Story(
+            "5  The card network can't be reached, however often it is tried",
+            {"customer": "ada", **books, "simulate": {"charge-card": "provider_down"}},
+            compensated,
+            definition="place_order_impatient",
+            cause="charge-card failed",
+        ),
     )
+
+
+def asking(services: Iterable[Service], provider: CardProvider) -> list[Service]:
+    """The services, of which payment asks this card network."""
+    build = partial(payment.build, provider=provider)
+    return [replace(each, build=build) if each.build is payment.build else each for each in services]
 
 
 def definitions() -> list[dict[str, Any]]:
@@ -142,14 +157,15 @@ async def _run(console: Console, services: Sequence[Service], documents: Sequenc
         settings = Settings.model_validate({"database_url": database_url, "broker_url": "local:"})
         app = await build(settings, observers=[telling.observe], broker=broker)
         url = await stack.enter_async_context(_listening(app, settings))
-        engines = await stack.enter_async_context(_serving(services, broker, folder))
+        provider = await stack.enter_async_context(card_provider.answering())
+        engines = await stack.enter_async_context(_serving(asking(services, provider), broker, folder))
         _greet(console, url, folder)
         for document in documents:
             await app.definitions.register(document, by="demo")
         before = await sums.take(engines)
         faults, sagas = await _tell(app, telling)
         after = await sums.take(engines)
-        faults += sums.faults(before, after, confirmed=2, cancelled=2)
+        faults += sums.faults(before, after, confirmed=2, cancelled=3)
         _close(console, before, after, faults, seconds=asyncio.get_running_loop().time() - began)
         _hint(console, f"curl {url}/v1/sagas/{sagas[-1].id}" if sagas else f"curl {url}/v1/sagas")
         if someone_there:
@@ -297,7 +313,7 @@ def _close(console: Console, before: sums.Sums, after: sums.Sums, faults: Sequen
     for fault in faults:
         console.print(Text(f"✗ {fault}", "bold red"), soft_wrap=True)
     if not faults:
-        line = f"✓ Four orders ended as they should, and every sum is right ({seconds:.1f} s)."
+        line = f"✓ Five orders ended as they should, and every sum is right ({seconds:.1f} s)."
         console.print(Text(line, "bold green"), soft_wrap=True)
 
 

@@ -28,7 +28,7 @@ import httpx2
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from amends import Command, EffectUnknown, Participant, Refused
+from amends import Command, EffectUnknown, Participant, Refused, calling
 from amends.inbox import SqlInbox
 from participants.knobs import Knobs
 from participants.run import Service, main, reference
@@ -43,6 +43,10 @@ _placeholder = re.compile(r"\$\{(result(?:\.[A-Za-z0-9_-]+)+)\}")
 
 class CallFailed(Exception):
     """The service could not be reached, or answered that it failed. The request may have been carried out."""
+
+    def __init__(self, message: str, *, code: str = "", retry_after: str | None = None) -> None:
+        super().__init__(message)
+        self.amends_code, self.retry_after = code, retry_after
 
 
 class Request(BaseModel):
@@ -150,15 +154,16 @@ async def send(request: Request, keys: dict[str, str], allowed: Sequence[str]) -
     if request.body is not None:
         content = {"content": request.body} if isinstance(request.body, str) else {"json": request.body}
     limits = httpx2.Timeout(request.timeout_seconds, connect=min(5.0, request.timeout_seconds))
-    try:
-        async with (
-            httpx2.AsyncClient(timeout=limits, follow_redirects=False, trust_env=False) as client,
-            client.stream(request.method, request.url, headers={**request.headers, **keys}, **content) as response,
-        ):
-            raw, cut = await _read(response)
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise CallFailed(f"{request.method} {_place(request.url)}: {type(error).__name__}: {error}") from error
-    _judge(request, response.status_code, raw)
+    async with calling(_host(request.url)):
+        try:
+            async with (
+                httpx2.AsyncClient(timeout=limits, follow_redirects=False, trust_env=False) as client,
+                client.stream(request.method, request.url, headers={**request.headers, **keys}, **content) as response,
+            ):
+                raw, cut = await _read(response)
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise CallFailed(f"{request.method} {_place(request.url)}: {type(error).__name__}: {error}") from error
+        _judge(request, response, raw)
     body = None if cut else _decoded(raw, response.headers.get("content-type", ""))
     return {"status": response.status_code, "body": body, **({"truncated": True} if cut else {})}
 
@@ -173,16 +178,18 @@ async def _read(response: httpx2.Response) -> tuple[bytes, bool]:
     return bytes(chunks), False
 
 
-def _judge(request: Request, status: int, raw: bytes) -> None:
+def _judge(request: Request, response: httpx2.Response, raw: bytes) -> None:
     """Nothing, if the answer means done. A 4xx is a no, unless it asks to come again; everything else is open."""
+    status = response.status_code
     if request.means_done(status):
         return
     message = f"{request.method} {_place(request.url)} answered {status}: {raw[:500].decode('utf-8', 'replace')}"
+    code = f"http {status}"
     if status in retryable or status >= 500:
-        raise CallFailed(message)
+        raise CallFailed(message, code=code, retry_after=response.headers.get("retry-after"))
     if 400 <= status < 500:
-        raise Refused(message, error_type=f"Http{status}")
-    raise EffectUnknown(message, error_type=f"Http{status}")
+        raise Refused(message, error_type=f"Http{status}", code=code)
+    raise EffectUnknown(message, error_type=f"Http{status}", code=code)
 
 
 def _decoded(raw: bytes, content_type: str) -> Any:
@@ -198,7 +205,12 @@ def _decoded(raw: bytes, content_type: str) -> Any:
 def _place(url: str) -> str:
     """The URL without what may be secret: its user, and its query."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    return f"{parts.scheme}://{_host(url)}{parts.path}"
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname}{f':{parts.port}' if parts.port else ''}"
 
 
 http = Service("http", build)

@@ -5,7 +5,8 @@
 
 A step's or a service's name means its action; a handler's name means just that handler, compensations too. What a knob
 does happens after the business writes and before they are committed, so that it is their rollback which is seen.
-`lose_reply` is for whoever carries the reply: the demo's broker (see `participants.lossy`).
+`lose_reply` is for whoever carries the reply: the demo's broker (see `participants.lossy`). `provider_down` and
+`provider_slow` are for the payment service, whose card network they take away (see `participants.card_provider`).
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Knob(StrEnum):
     SLOW = "slow"
     DIE = "die"  # end the process in the middle of the transaction, once per command
     LOSE_REPLY = "lose_reply"  # the first reply, on its way
+    PROVIDER_DOWN = "provider_down"  # of a charge: the card network accepts no connection
+    PROVIDER_SLOW = "provider_slow"  # of a charge: it does, and says nothing
 
 
 Simulate = dict[str, Knob] | None  # as it stands in a step's input

@@ -23,7 +23,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from amends import Participant, Refused
+from amends import Participant, Refused, calling
 from amends.inbox import SqlInbox
 from participants.knobs import Knobs
 from participants.run import Service, main
@@ -119,10 +119,13 @@ async def answered(data: Ask, model: Model) -> dict[str, Any]:
         base_url=model.base_url, api_key=model.api_key or "none", timeout=data.timeout_seconds, max_retries=0
     ) as client:
         try:
-            completion = await client.chat.completions.create(model=name, messages=messages, **options)
+            async with calling(client.base_url.netloc.decode("ascii")):
+                completion = await client.chat.completions.create(model=name, messages=messages, **options)
         except openai.APIStatusError as error:
-            if error.status_code < 500 and error.status_code not in retryable:
-                raise Refused(f"{name}: {error.message}"[:2000], error_type=f"Llm{error.status_code}") from error
+            status = error.status_code
+            if status < 500 and status not in retryable:
+                said = f"{name}: {error.message}"[:2000]
+                raise Refused(said, error_type=f"Llm{status}", code=f"http {status}") from error
             raise
     text = _text_of(completion)
     usage = completion.usage

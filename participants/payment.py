@@ -1,5 +1,6 @@
 """Payment: accounts, and money that moves between them. `charge` takes it from a card, `refund` gives it back.
 
+A card network is asked before each charge, and told of each refund: `participants.card_provider`.
 Money is never made or lost: the sum of all balances is what it was, and the shop's balance is the sum of the charges
 that were not refunded.
 """
@@ -14,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from amends import Command, Participant, Refused
 from amends.inbox import SqlInbox
-from participants.knobs import Knobs, Simulate
+from participants.card_provider import CardProvider, troubled
+from participants.knobs import Knobs, Simulate, chosen
 from participants.run import Service, main, reference
 
 tables = sa.MetaData()
@@ -51,13 +53,18 @@ class Charge(BaseModel):
     simulate: Simulate = None
 
 
-def build(engine: AsyncEngine, knobs: Knobs) -> Participant:
-    payment = Participant("payment", inbox=SqlInbox(engine), version="1.0.0")
+def build(engine: AsyncEngine, knobs: Knobs, provider: CardProvider | None = None) -> Participant:
+    provider = provider or CardProvider.of_environment()
+    settings = {"card_provider": provider.place} if provider else {}
+    payment = Participant("payment", inbox=SqlInbox(engine), version="1.0.0", settings=settings)
 
     @payment.action("charge")
     async def charge(data: Charge, command: Command, tx: AsyncConnection) -> dict[str, int]:
         async with knobs.around(command, data.simulate):
             await _check_card(tx, data)
+            with troubled(provider, chosen(command, data.simulate)) as asked:
+                if asked is not None:
+                    await asked.authorise(reference(command), data.amount_cents)
             await _move(tx, data.customer, shop, data.amount_cents)
             row = {"reference": reference(command), "order_id": data.order_id, "account": data.customer}
             insert = charges.insert().values(**row, amount_cents=data.amount_cents).returning(charges.c.id)
@@ -66,6 +73,8 @@ def build(engine: AsyncEngine, knobs: Knobs) -> Participant:
     @payment.compensation("refund")
     async def refund(data: Charge, command: Command, tx: AsyncConnection) -> dict[str, int]:
         async with knobs.around(command, data.simulate):
+            if provider is not None:
+                await provider.release(reference(command))
             mine = (charges.c.reference == reference(command)) & ~charges.c.refunded
             row = (
                 await tx.execute(charges.update().where(mine).values(refunded=True).returning(charges))

@@ -77,7 +77,8 @@ class Changed:
 
 
 class Counts:
-    """The running totals of the last minutes. `redact` is applied to whatever words of participants become keys."""
+    """The running totals of the last minutes. `redact` is applied to errors and to what was called; the names of workers
+    and versions stay as they are: everything else knows them by these."""
 
     def __init__(self, redact: Callable[[str], str]) -> None:
         self._redact = redact
@@ -129,8 +130,8 @@ class Counts:
             reply.at,
             outcome,
             error=self._word(error),
-            worker=self._word(reply.worker),
-            worker_version=self._word(reply.worker_version),
+            worker=reply.worker,
+            worker_version=reply.worker_version,
             seconds=reply.duration_seconds,
             wait=wait,
         )
@@ -166,9 +167,9 @@ class Counts:
 
     def _called(self, participant: str, reply: Replied) -> None:
         cells = self._minute(reply.at).calls
-        worker, version = self._word(reply.worker), self._word(reply.worker_version)
         for call in reply.calls:
-            key = (participant, self._word(call.dependency), worker, version, self._word(call.code or call.error))
+            error = self._word(call.code or call.error)
+            key = (participant, self._word(call.dependency), reply.worker, reply.worker_version, error)
             cell = cells.get(key)
             if cell is None:
                 if len(cells) >= keys_max:
@@ -204,13 +205,15 @@ class Counts:
 
     def _word(self, text: str) -> str:
         """A participant's word as it may be kept. Each is redacted once; who sends ever new ones is cut short."""
+        if not text:
+            return text
         known = self._words.get(text)
         if known is None:
             if self._new_words >= words_of_a_minute_max:
                 self.keys_dropped += 1
                 return anyone
             self._new_words += 1
-            known = self._words[text] = self._redact(text) if text else ""
+            known = self._words[text] = self._redact(text)
         return known
 
     # -- writing -----------------------------------------------------------------------------------------------------

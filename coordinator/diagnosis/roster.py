@@ -48,7 +48,7 @@ class _Scaling:
 
 @dataclass(slots=True)
 class Roster:
-    """`redact` is applied to whatever a worker says of itself."""
+    """`redact` is applied to the values of settings. The names of workers, hosts and versions stay as they are."""
 
     redact: Callable[[str], str]
     _known: dict[Key, Worker] = field(default_factory=dict)
@@ -117,7 +117,7 @@ class Roster:
 
     def _version_seen(self, worker: Worker, at: datetime, stamp: str) -> Occurrence:
         beat = worker.beat
-        version = self.redact(beat.version)
+        version = beat.version
         subject = Entity(kind=EntityKind.WORKER_VERSION, name=f"{beat.participant}@{version}")
         return occurrence(
             OccurrenceKind.VERSION_SEEN,
@@ -125,8 +125,8 @@ class Roster:
             subject,
             stamp,
             version=version,
-            worker=self.redact(beat.worker),
-            host=self.redact(beat.host),
+            worker=beat.worker,
+            host=beat.host,
         )
 
     def _settings_changed(
@@ -140,7 +140,7 @@ class Roster:
             if after in values or len(values) != 1:
                 continue  # as others have it; or each worker has its own
             (earlier,) = values
-            subject = Entity(kind=EntityKind.SETTING, name=f"{beat.participant}.{self.redact(name)}")
+            subject = Entity(kind=EntityKind.SETTING, name=f"{beat.participant}.{name}")
             yield occurrence(
                 OccurrenceKind.SETTING_CHANGED,
                 at,
@@ -148,10 +148,10 @@ class Roster:
                 earlier,
                 after,
                 _minute(at),
-                setting=self.redact(name),
+                setting=name,
                 before=None if earlier is None else self.redact(earlier),
                 after=None if after is None else self.redact(after),
-                worker=self.redact(beat.worker),
+                worker=beat.worker,
             )
 
     def _back(self, key: Key, worker: Worker, at: datetime) -> Occurrence:
@@ -159,10 +159,10 @@ class Roster:
         return occurrence(
             OccurrenceKind.WORKER_BACK,
             at,
-            _worker(worker, self.redact),
+            _worker(worker),
             lost.last_seen.isoformat(),
             participant=key[0],
-            worker=self.redact(key[1]),
+            worker=key[1],
             silent_seconds=round((at - lost.last_seen).total_seconds(), 1),
         )
 
@@ -190,12 +190,12 @@ class Roster:
         return occurrence(
             OccurrenceKind.WORKER_LOST,
             worker.last_seen,
-            _worker(worker, self.redact),
+            _worker(worker),
             worker.last_seen.isoformat(),
             participant=key[0],
-            worker=self.redact(key[1]),
-            host=self.redact(beat.host),
-            version=self.redact(beat.version),
+            worker=key[1],
+            host=beat.host,
+            version=beat.version,
             last_seen=worker.last_seen.isoformat(),
             in_flight=beat.in_flight,
             holding=_told(held),
@@ -247,8 +247,8 @@ class Roster:
         return [(key, worker) for key, worker in self._lost.items() if key[0] == participant]
 
 
-def _worker(worker: Worker, redact: Callable[[str], str]) -> Entity:
-    return Entity(kind=EntityKind.WORKER, name=f"{worker.beat.participant}/{redact(worker.beat.worker)}")
+def _worker(worker: Worker) -> Entity:
+    return Entity(kind=EntityKind.WORKER, name=f"{worker.beat.participant}/{worker.beat.worker}")
 
 
 def _told(commands: Iterable[str]) -> str:

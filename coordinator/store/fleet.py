@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from math import inf
 from typing import Any
 
 import sqlalchemy as sa
@@ -83,7 +84,7 @@ class FleetStore:
         """
         if (name == "") != (scope is HoldScope.ALL):
             raise ValueError("a hold names what it holds, unless that is everything")
-        if (ends_at is not None and ends_at <= now) or (rate_per_second is not None and not rate_per_second > 0):
+        if (ends_at is not None and ends_at <= now) or (rate_per_second is not None and not 0 < rate_per_second < inf):
             raise ValueError("a hold ends later than it begins, and a throttle lets something through")
         throttles = rate_per_second is not None
         if throttles and scope is not HoldScope.PARTICIPANT:

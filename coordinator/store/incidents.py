@@ -168,19 +168,16 @@ class IncidentStore:
         """Forget some of the failures, and of the incidents, that are over and older than `kept`; how many rows.
         Zero: nothing is left to forget.
         """
-        before = now - kept
-        is_open = sa.select(incidents.c.id).where(status_is(IncidentStatus.OPEN))
         left = sa.exists().where(failed_steps.c.incident_id == incidents.c.id)
         parent = incidents.alias("parent")
         # While the one it is part of is open, it says where failures of its family go.
         needed = sa.exists().where(parent.c.id == incidents.c.merged_into, status_is(IncidentStatus.OPEN, parent))
         over = incidents.c.status.in_([IncidentStatus.CLOSED.value, IncidentStatus.MERGED.value])
-        gone = sa.and_(over, incidents.c.last_at < before, sa.not_(left), sa.not_(needed))
+        old = sa.and_(over, incidents.c.last_at < now - kept)
+        theirs = failed_steps.c.incident_id.in_(sa.select(incidents.c.id).where(old))
         async with self._database.begin() as connection:
-            forgotten = await delete_old(
-                connection, failed_steps, failed_steps.c.at < before, failed_steps.c.incident_id.not_in(is_open)
-            )
-            ended = await delete_old(connection, incidents, gone)
+            forgotten = await delete_old(connection, failed_steps, theirs)
+            ended = await delete_old(connection, incidents, old, sa.not_(left), sa.not_(needed))
             await self._sql.forget_facets.run(connection, [(incident_id,) for incident_id in ended])
         return len(forgotten) + len(ended)
 

@@ -99,7 +99,7 @@ class OutboxStore:
             if participant is None:
                 rows = await connection.execute(self._sql.claim, parameters)
             else:
-                rows = await connection.execute(self._sql.claim_of_one, {**parameters, "participant": participant})
+                rows = await connection.execute(self._sql.claim_of_one, {**parameters, "one": participant})
             return sorted((_row(row) for row in rows), key=lambda row: (row.created_at, row.id))
 
     async def forget(self, ids: Iterable[str]) -> None:
@@ -191,7 +191,7 @@ class _Statements:
         self.held_participants = dialect.rows("held_participants", columns_of(outbox, ("participant",)))
         self.held_definitions = dialect.rows("held_definitions", columns_of(outbox, ("definition",)))
         self.claim = self._claim()
-        self.claim_of_one = self._claim(outbox.c.participant == sa.bindparam("participant", type_=sa.Text))
+        self.claim_of_one = self._claim(outbox.c.participant == sa.bindparam("one", type_=sa.Text))
 
         token = sa.bindparam("token", type_=sa.Text)
         maybe_sent = sa.or_(outbox.c.maybe_sent, sa.bindparam("sent", type_=sa.Boolean))

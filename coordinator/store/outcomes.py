@@ -5,12 +5,13 @@ A coordinator writes the totals it has counted since that minute began. To write
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -21,8 +22,11 @@ from coordinator.store.observed import CallTallies, CallTally, Place, Tallied, T
 from coordinator.store.pruning import delete_old
 from coordinator.store.schema_diagnosis import calls, tallies
 
+Item = TypeVar("Item")
+
 tallies_max = 20_000  # rows of one answer
 name_chars_max = 200
+rows_at_once = 1000  # worked on before others have their turn
 kept = timedelta(hours=48)
 
 _tally_counts = ("count", "seconds_sum", "seconds_buckets", "wait_seconds_sum", "wait_buckets")
@@ -49,31 +53,38 @@ class OutcomeStore:
 
     async def tallies(self, since: datetime, until: datetime, *, limit: int = tallies_max) -> Tallies:
         """What was counted in the minutes from `since` to before `until`, over all sources."""
-        columns = tuple(tallies.c[name] for name in (*_tally_place, "outcome", "error", *_tally_counts))
-        rows, cut = await self._window(tallies, columns, since, until, limit)
-        summed: dict[tuple[Any, ...], list[Any]] = {}
-        for row in rows:
-            _add(summed, tuple(row[:10]), row[10:])
-        return Tallies(tuple(_tally(key, totals) for key, totals in summed.items()), cut)
+        place = (*_tally_place, "outcome", "error")
+        summed, cut = await self._summed(tallies, place, _tally_counts, since, until, limit)
+        return Tallies(tuple([_tally(key, totals) async for key, totals in _unhurried(summed.items())]), cut)
 
     async def calls(self, since: datetime, until: datetime, *, limit: int = tallies_max) -> CallTallies:
         """The same for calls of what participants depend on."""
-        columns = tuple(calls.c[name] for name in (*_call_place, *_call_counts))
-        rows, cut = await self._window(calls, columns, since, until, limit)
-        summed: dict[tuple[Any, ...], list[Any]] = {}
-        for row in rows:
-            _add(summed, tuple(row[:6]), row[6:])
-        return CallTallies(tuple(_call(key, totals) for key, totals in summed.items()), cut)
+        summed, cut = await self._summed(calls, _call_place, _call_counts, since, until, limit)
+        return CallTallies(tuple([CallTally(*key, *totals) async for key, totals in _unhurried(summed.items())]), cut)
 
-    async def _window(
-        self, table: sa.Table, columns: Iterable[sa.Column[Any]], since: datetime, until: datetime, limit: int
-    ) -> tuple[Sequence[sa.Row[Any]], bool]:
+    async def _summed(
+        self,
+        table: sa.Table,
+        place: Sequence[str],
+        counts: Sequence[str],
+        since: datetime,
+        until: datetime,
+        limit: int,
+    ) -> tuple[dict[tuple[Any, ...], list[Any]], bool]:
+        """What all sources counted of the same, of the newest `limit` rows, and whether there were more."""
         size = max(1, min(limit, tallies_max))
-        query = sa.select(*columns).where(table.c.minute >= since, table.c.minute < until)
+        query = sa.select(*(table.c[name] for name in (*place, *counts)))
+        query = query.where(table.c.minute >= since, table.c.minute < until)
         query = query.order_by(table.c.minute.desc(), table.c.key.desc()).limit(size + 1)
+        summed: dict[tuple[Any, ...], list[Any]] = {}
+        read = 0
         async with self._database.reading() as connection:
-            rows = (await connection.execute(query)).all()
-        return rows[:size], len(rows) > size
+            rows = await connection.stream(query)
+            async for part in rows.partitions(rows_at_once):
+                for row in part[: size - read]:
+                    _add(summed, row[: len(place)], row[len(place) :])
+                read += len(part)
+        return summed, read > size
 
     async def prune(self, now: datetime) -> int:
         """Forget some of what is older than `kept`; how many rows. Zero: nothing is left to forget."""
@@ -128,13 +139,21 @@ def _key(what: tuple[Any, ...]) -> str:
 
 
 def _add(summed: dict[tuple[Any, ...], list[Any]], key: tuple[Any, ...], counts: Sequence[Any]) -> None:
-    """Counts are a number, and pairs of seconds and their buckets as text."""
+    """Counts are a number, then seconds and their buckets, as text, in turns."""
     totals = summed.get(key)
     if totals is None:
         summed[key] = [_buckets(count) if isinstance(count, str) else count for count in counts]
         return
     for place, count in enumerate(counts):
         totals[place] = _sum(totals[place], _buckets(count)) if isinstance(count, str) else totals[place] + count
+
+
+async def _unhurried(many: Iterable[Item]) -> AsyncIterator[Item]:
+    """There may be many, and the sagas' own work goes on in between."""
+    for number, one in enumerate(many, 1):
+        if number % rows_at_once == 0:
+            await asyncio.sleep(0)
+        yield one
 
 
 def _sum(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
@@ -155,11 +174,11 @@ def _buckets(text: str) -> tuple[int, ...]:
     return tuple(json.loads(text))
 
 
+_outcomes = {outcome.value: outcome for outcome in Tallied}  # looked up for every row: a call of the enum costs more
+_place = lru_cache(maxsize=4096)(Place)
+
+
 def _tally(key: tuple[Any, ...], totals: Sequence[Any]) -> Tally:
     minute, definition, version, step, kind, participant, worker, worker_version, outcome, error = key
-    place = Place(definition, version, step, kind, participant, worker, worker_version)
-    return Tally(minute, place, Tallied(outcome), error, *totals)
-
-
-def _call(key: tuple[Any, ...], totals: Sequence[Any]) -> CallTally:
-    return CallTally(*key, *totals)
+    place = _place(definition, version, step, kind, participant, worker, worker_version)
+    return Tally(minute, place, _outcomes[outcome], error, *totals)

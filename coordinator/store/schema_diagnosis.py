@@ -96,11 +96,9 @@ incidents = sa.Table(
     sa.CheckConstraint(f"(merged_into IS NOT NULL) = (status = '{IncidentStatus.MERGED}')", name="merged_into_another"),
     sa.CheckConstraint(f"(closed_at IS NULL) = (status = '{IncidentStatus.OPEN}')", name="closed_is_not_open"),
     partial_index("incidents_open", "family", where=f"status = '{IncidentStatus.OPEN}'", unique=True),
-    partial_index("incidents_merged", "family", where=f"status = '{IncidentStatus.MERGED}'"),
     partial_index("incidents_merged_into", "merged_into", where="merged_into IS NOT NULL"),
     partial_index("incidents_due", "due_at", where="due_at IS NOT NULL"),
     partial_index("incidents_by_class", "cls", "id", where="cls IS NOT NULL"),
-    sa.Index("incidents_by_status", "status", "id"),
     sa.Index("incidents_by_quiet", "status", "last_at"),
     **changes_often,
 )
@@ -146,7 +144,6 @@ failed_steps = sa.Table(
     sa.Column("business_key", sa.Text),
     sa.Column("incident_id", Key, nullable=False),
     sa.Index("failed_steps_by_incident", "incident_id", "at", "saga_id"),
-    sa.Index("failed_steps_by_time", "at"),
 )
 
 # --- explained --------------------------------------------------------------------------------------------------------
@@ -205,6 +202,7 @@ model_claims = sa.Table(
     sa.Column("incident_id", Key, primary_key=True),
     sa.Column("digest", Key, primary_key=True),
     sa.Column("until", Moment, nullable=False),
+    sa.Index("model_claims_by_end", "until"),
 )
 
 remedies = sa.Table(
@@ -244,4 +242,15 @@ remedies = sa.Table(
     sa.Index("remedies_by_incident", "incident_id", "id"),
     sa.Index("remedies_by_state", "state", "id"),
     **changes_often,
+)
+
+# The newest says how much may be done without a person; none: as much as the settings say.
+healing_switches = sa.Table(
+    "healing_switches",
+    metadata,
+    sa.Column("id", Key, primary_key=True),  # UUIDv7: newer is greater
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("mode", Key, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
 )

@@ -282,7 +282,7 @@ class DefinitionList:
 
 @dataclass(frozen=True, slots=True)
 class FleetPause:
-    """A pause of everything, of a definition's sagas or of a participant's commands."""
+    """A pause of everything, of a definition's sagas or of a participant's commands; with a rate, a throttle."""
 
     id: str
     scope: str
@@ -292,6 +292,19 @@ class FleetPause:
     reason: str
     until: datetime | None
     ended_by: str | None
+    ends_at: datetime | None  # when it ends by itself
+    rate_per_second: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Healing:
+    """How much is done without a person now; and what it was last switched to, which never exceeds the settings."""
+
+    mode: str
+    switched_to: str | None
+    switched_at: datetime | None
+    switched_by: str | None
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,9 @@ def _why(desk: Desk, unsent: Unsent, at: datetime) -> str:
     if unsent.last_error:
         return f"{unsent.last_error}, tried {unsent.tries} times"
     waited = (at - unsent.created_at).total_seconds()
+    rate = desk.coordinator.fleet.throttled.get(unsent.participant)
+    if rate is not None:
+        return f"{unsent.participant} is throttled to {rate:g} per second, and it has waited for {waited:.1f} s"
     return f"no relay has confirmed it for {waited:.1f} s"
 
 

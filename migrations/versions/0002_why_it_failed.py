@@ -44,6 +44,7 @@ def downgrade() -> None:
         "model_calls",
         "model_claims",
         "remedies",
+        "healing_switches",
     ):
         op.drop_table(table)
     op.drop_index("holds_throttling", "holds")
@@ -161,11 +162,9 @@ def _incidents() -> None:
         **changes_often,
     )
     op.create_index("incidents_open", "incidents", ["family"], unique=True, **only(where="status = 'open'"))
-    op.create_index("incidents_merged", "incidents", ["family"], **only(where="status = 'merged'"))
     op.create_index("incidents_merged_into", "incidents", ["merged_into"], **only(where="merged_into IS NOT NULL"))
     op.create_index("incidents_due", "incidents", ["due_at"], **only(where="due_at IS NOT NULL"))
     op.create_index("incidents_by_class", "incidents", ["cls", "id"], **only(where="cls IS NOT NULL"))
-    op.create_index("incidents_by_status", "incidents", ["status", "id"])
     op.create_index("incidents_by_quiet", "incidents", ["status", "last_at"])
     op.create_table(
         "facets",
@@ -211,7 +210,6 @@ def _failed_steps() -> None:
         sa.PrimaryKeyConstraint("saga_id", "step", "kind", name=op.f("failed_steps_pkey")),
     )
     op.create_index("failed_steps_by_incident", "failed_steps", ["incident_id", "at", "saga_id"])
-    op.create_index("failed_steps_by_time", "failed_steps", ["at"])
 
 
 def _reports() -> None:
@@ -269,6 +267,7 @@ def _model() -> None:
         sa.Column("until", moment, nullable=False),
         sa.PrimaryKeyConstraint("incident_id", "digest", name=op.f("model_claims_pkey")),
     )
+    op.create_index("model_claims_by_end", "model_claims", ["until"])
 
 
 def _remedies() -> None:
@@ -310,3 +309,12 @@ def _remedies() -> None:
     op.create_index("remedies_automatic", "remedies", ["begun_at"], **only(where=automatic))
     op.create_index("remedies_by_incident", "remedies", ["incident_id", "id"])
     op.create_index("remedies_by_state", "remedies", ["state", "id"])
+    op.create_table(
+        "healing_switches",
+        sa.Column("id", key, nullable=False),
+        sa.Column("at", moment, nullable=False),
+        sa.Column("mode", key, nullable=False),
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("healing_switches_pkey")),
+    )

@@ -1,4 +1,4 @@
-"""The demo as somebody runs it who has just found it: it tells four stories, ends with 0, and notices a wrong sum."""
+"""The demo as somebody runs it who has just found it: it tells five stories, ends with 0, and notices a wrong sum."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ async def _run(folder: Path, *arguments: str, port: int = 0) -> tuple[int | None
     return process.returncode, output.decode(), errors.decode()
 
 
-async def test_the_demo_tells_four_stories_and_every_sum_is_right(tmp_path: Path) -> None:
+async def test_the_demo_tells_five_stories_and_every_sum_is_right(tmp_path: Path) -> None:
     status, output, errors = await _run(tmp_path, "-m", "participants.demo")
     assert (status, errors) == (0, ""), output + errors
-    completed, refused, undone, lost = _stories(output)
+    completed, refused, undone, lost, unreachable = _stories(output)
     assert [mark for mark, _ in completed] == ["✓"] * 6 + ["⚑"]
     assert ("✗", "charge-card") in refused
     assert [step for mark, step in refused if mark == "↩"] == ["turns", "reserve-stock", "create-order"]
@@ -46,16 +46,20 @@ async def test_the_demo_tells_four_stories_and_every_sum_is_right(tmp_path: Path
     assert (back[0], sorted(back[1:3]), back[3]) == ("turns", ["charge-card", "reserve-stock"], "create-order")
     assert ("·", "charge-card") in lost
     assert lost.index(("·", "charge-card")) < lost.index(("?", "charge-card")) < lost.index(("✓", "charge-card"))
-    ends = [dict(story)["⚑"] for story in (completed, refused, undone, lost)]
-    assert ends == ["completed", "compensated", "compensated", "completed"]
-    assert "Four orders ended as they should, and every sum is right" in output
+    assert [step for mark, step in unreachable if mark == "✗"] == ["charge-card"] * 4
+    assert [step for mark, step in unreachable if mark == "↩"] == ["turns", "reserve-stock", "create-order"]
+    backoffs = re.findall(r"accepted no connection within 0\.3 s; again in (\d\.\d) s", output)
+    assert backoffs == ["0.1", "0.2", "0.4"]
+    ends = [dict(story)["⚑"] for story in (completed, refused, undone, lost, unreachable)]
+    assert ends == ["completed", "compensated", "compensated", "completed", "compensated"]
+    assert "Five orders ended as they should, and every sum is right" in output
     assert re.search(r"curl http://127\.0\.0\.1:\d+/v1/sagas/[0-9a-f-]{36}", output)
     assert "\x1b" not in output  # nobody is there to see colours
 
 
 def _stories(output: str) -> list[list[tuple[str, str]]]:
     """The marks and what they stand before, one list for each story."""
-    told = re.split(r"^[1-4]  ", output, flags=re.MULTILINE)[1:]
+    told = re.split(r"^[1-5]  ", output, flags=re.MULTILINE)[1:]
     return [re.findall(r"^ +-?\d+\.\d{3} s ([✓✗?↩·⚑!]) (\S+)", story, re.MULTILINE) for story in told]
 
 

@@ -91,6 +91,21 @@ async def test_a_failing_service_may_have_done_it_and_is_asked_again_under_the_s
     assert len({said.headers["idempotency-key"] for said in server.said}) == 1
 
 
+async def test_a_reply_says_who_was_called_and_how_it_ended(desk: Counter) -> None:
+    answers = (Answer("later", 503, {"Retry-After": "7"}), Answer("no such seat", 404), Answer("done"))
+    with serving(*answers) as server:
+        host = server.url.removeprefix("http://")
+        busy = await desk.act("call", {"url": f"{server.url}/seats/7"}, saga_id="busy")
+        refused = await desk.act("call", {"url": server.url}, saga_id="refused")
+        done = await desk.act("call", {"url": server.url}, saga_id="done")
+    assert busy.error is not None
+    assert (busy.error.code, busy.error.retry_after_seconds) == ("http 503", 7.0)
+    assert refused.error is not None
+    assert refused.error.code == "http 404"
+    calls = [(call.dependency, call.error, call.code) for reply in (busy, refused, done) for call in reply.calls]
+    assert calls == [(host, "CallFailed", "http 503"), (host, "Http404", "http 404"), (host, "", "")]
+
+
 async def test_a_redirect_is_not_followed_and_proves_nothing(desk: Counter) -> None:
     with serving(Answer(None, 303, {"Location": "http://169.254.169.254/secrets"})) as server:
         reply = await desk.act("call", {"method": "POST", "url": server.url})
@@ -119,6 +134,9 @@ async def test_a_service_that_is_not_there_is_a_failure_that_proves_nothing(desk
         reply = await desk.act("call", {"url": url})
     assert (reply.answer, reply.effect, reply.error and reply.error.type) == (Told.FAILED, Effect.UNKNOWN, "CallFailed")
     assert "secret" not in str(reply.error)
+    assert reply.error is not None
+    assert reply.error.code == "errno ECONNREFUSED"
+    assert [call.code for call in reply.calls] == ["errno ECONNREFUSED"]
 
 
 async def test_nobody_may_be_called_unless_allowed(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,7 @@ async def test_a_question_reaches_the_model_and_its_answer_comes_back(
         {"role": "user", "content": "Greet Ada"},
     ]
     assert (said.body["model"], said.body["max_tokens"]) == ("a-model", 50)
+    assert [(call.dependency, call.error) for call in reply.calls] == [(server.url.removeprefix("http://"), "")]
 
 
 async def test_an_answer_of_a_schema_is_asked_for_and_checked(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,6 +106,13 @@ async def test_a_busy_server_is_asked_again(sqlite_url: str, monkeypatch: pytest
         reply = await _ask(server, sqlite_url, monkeypatch, {"prompt": "Tell me"}, attempts=2)
     assert reply.result["text"] == "now"
     assert len(server.said) == 2
+
+
+async def test_a_busy_server_is_named_with_what_it_said(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(Answer({"error": {"message": "later"}}, 429, {"Retry-After": "7"})) as server:
+        reply = await _ask(server, sqlite_url, monkeypatch, {"prompt": "Tell me"})
+    assert (reply.error.code, reply.error.retry_after_seconds) == ("http 429", 7.0)
+    assert [(call.error, call.code) for call in reply.calls] == [("RateLimitError", "http 429")]
 
 
 async def test_the_inbox_keeps_an_answer_so_that_a_repeated_command_costs_nothing(

@@ -85,7 +85,8 @@ def verified(number: int) -> ssl.SSLCertVerificationError:
         (TimeoutError(), "timeout"),
         (TimeoutError(errno.ETIMEDOUT, "Connection timed out"), "errno ETIMEDOUT"),
         (httpx2.ReadTimeout("no"), "timeout"),
-        (sqlalchemy.exc.TimeoutError("QueuePool limit of size 5 overflow 10 reached"), "timeout"),
+        (sqlalchemy.exc.TimeoutError("QueuePool limit of size 5 overflow 10 reached"), "timeout pool"),
+        (httpx2.PoolTimeout("no"), "timeout pool"),
         (like("WriteConflict", code=112), ""),  # MongoDB's own numbers are no HTTP
         (like("Odd", status_code="200"), ""),
         (like("Odder", status_code=7), ""),

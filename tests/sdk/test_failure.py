@@ -11,6 +11,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.error import URLError
 
 import httpx2
 import pytest
@@ -55,6 +56,13 @@ def test_what_was_raised_from_none_has_no_causes() -> None:
             raise Refused("no seat") from None
 
     assert failure_of(caught(deed)).causes == ()
+
+
+@pytest.mark.parametrize("hidden", [RuntimeError(OSError(28, "disk full")), URLError(OSError(28, "disk full"))])
+def test_an_error_that_another_one_carries_lies_beneath_it(hidden: Exception) -> None:
+    failure = failure_of(hidden)
+    assert failure.code == "errno ENOSPC"
+    assert [cause.type for cause in failure.causes] == ["OSError"]
 
 
 def test_of_a_group_the_first_is_the_cause() -> None:

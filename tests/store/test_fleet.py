@@ -130,6 +130,7 @@ async def test_a_throttle_is_no_pause_and_stands_beside_one(fleet: FleetStore) -
     nothing: list[dict[str, Any]] = [
         {"rate_per_second": 0.0},
         {"rate_per_second": float("nan")},
+        {"rate_per_second": float("inf")},
         {"ends_at": later(5)},
     ]
     for wrong in nothing:

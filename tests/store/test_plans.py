@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from coordinator.saga.state import SagaStatus
 from coordinator.store.database import Database
@@ -16,6 +13,7 @@ from coordinator.store.outbox import OutboxStore
 from coordinator.store.reader import SagaReader
 from coordinator.store.sagas import SagaStore
 from coordinator.store.values import SagaFilter
+from tests.store.explaining import Work, misfits
 from tests.store.made import command, later, moved, new, noon, saga
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -41,10 +39,6 @@ ANALYZE
 """
 
 
-def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
-    return [plan, *(node for part in plan.get("Plans", ()) for node in _nodes(part))]
-
-
 @pytest.fixture
 async def filled(fresh_postgres_url: str) -> AsyncIterator[Database]:
     await migrate(fresh_postgres_url)
@@ -53,41 +47,6 @@ async def filled(fresh_postgres_url: str) -> AsyncIterator[Database]:
             for statement in _filled.split(";"):
                 await connection.exec_driver_sql(statement)
         yield database
-
-
-async def _plans(database: Database, work: Any, *, engine_side: bool) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The plans of the statements that the work sends, as its own connections would make them."""
-    seen: list[tuple[str, Any]] = []
-    pool = database._writer if engine_side else database._reader
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
-        seen.append((statement, parameters))
-
-    sa.event.listen(pool.sync_engine, "before_cursor_execute", note)
-    await work()
-    sa.event.remove(pool.sync_engine, "before_cursor_execute", note)
-    plans = []
-    async with pool.connect() as connection:
-        for statement, parameters in seen:
-            explained = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters)
-            (plan,) = explained.scalar_one()
-            plans.append((statement, _nodes(plan["Plan"])))
-        await connection.rollback()
-    return plans
-
-
-def _scanned(plans: list[tuple[str, list[dict[str, Any]]]]) -> list[str]:
-    """The statements that read a whole table of ours."""
-    return [
-        f"{node['Relation Name']} in: {statement}"
-        for statement, nodes in plans
-        for node in nodes
-        if node["Node Type"] == "Seq Scan"
-    ]
-
-
-def _indexes(plans: list[tuple[str, list[dict[str, Any]]]]) -> set[str]:
-    return {node["Index Name"] for _, nodes in plans for node in nodes if "Index Name" in node}
 
 
 async def test_the_hot_statements_use_their_indexes(filled: Database) -> None:
@@ -107,7 +66,7 @@ async def test_the_hot_statements_use_their_indexes(filled: Database) -> None:
     async def release() -> None:
         await relay_side.release([row.id for row in commands], "a", available_at=noon, maybe_sent=False)
 
-    engine_side: list[tuple[Any, set[str]]] = [
+    engine_side: list[tuple[Work, set[str]]] = [
         (lambda: store.load(ids), {"sagas_pkey", "steps_pkey"}),
         (lambda: store.unsent(ids), {"outbox_pkey"}),
         (lambda: store.due(later(0), 100), {"sagas_due"}),
@@ -115,7 +74,7 @@ async def test_the_hot_statements_use_their_indexes(filled: Database) -> None:
         (release, {"outbox_pkey"}),
         (commit, {"sagas_pkey", "outbox_pkey"}),
     ]
-    reading: list[tuple[Any, set[str]]] = [
+    reading: list[tuple[Work, set[str]]] = [
         (lambda: read(SagaFilter(status=SagaStatus.BLOCKED)), {"sagas_by_status"}),
         (lambda: read(SagaFilter(definition="rare")), {"sagas_by_definition"}),
         (lambda: read(SagaFilter(business_key="order-77")), {"sagas_by_business_key"}),
@@ -125,14 +84,5 @@ async def test_the_hot_statements_use_their_indexes(filled: Database) -> None:
         (lambda: reader.get(ids[0]), {"sagas_pkey", "steps_pkey", "outbox_pkey"}),
         (lambda: reader.history(ids[0]), {"history_pkey"}),
     ]
-    scanned: list[str] = []
-    missing: list[tuple[set[str], list[str]]] = []
-    for works, on_engine_side in ((engine_side, True), (reading, False)):
-        for work, expected in works:
-            plans = await _plans(filled, work, engine_side=on_engine_side)
-            assert plans
-            scanned += _scanned(plans)
-            if not expected <= _indexes(plans):
-                missing.append((expected, [json.dumps(nodes[0])[:2000] for _, nodes in plans]))
-    assert scanned == []
-    assert missing == []
+    assert await misfits(filled, engine_side, engine_side=True) == []
+    assert await misfits(filled, reading, engine_side=False) == []

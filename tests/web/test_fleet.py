@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -57,11 +58,67 @@ async def test_what_is_paused_accepts_starts_and_sends_nothing(site: Site) -> No
     assert (await site.end(saga_id))["status"] == "completed"
 
 
+async def test_a_pause_with_an_end_ends_by_itself(site: Site) -> None:
+    await site.define(chain)
+    await site.puppets(chain)
+    body = {"scope": "participant", "name": "inventory", "reason": "a short look", "seconds": 0.5}
+
+    pause = (await site.http.post("/v1/pauses", json=body)).json()
+    saga_id = await site.begin()
+
+    since, ends_at = (datetime.fromisoformat(pause[name]) for name in ("since", "ends_at"))
+    assert (ends_at - since, pause["until"]) == (timedelta(seconds=0.5), None)
+    assert (await site.saga(saga_id))["waiting_on"]["kind"] == "paused"
+    assert (await site.end(saga_id))["status"] == "completed"
+    assert (await site.http.get("/v1/pauses")).json()["items"] == []
+    problem_of(await site.http.request("DELETE", f"/v1/pauses/{pause['id']}"), 404, "unknown-pause")
+
+
+async def test_a_pause_is_never_weakened_by_asking_for_another(site: Site) -> None:
+    body = {"scope": "participant", "name": "inventory", "reason": "r"}
+
+    for_good = (await site.http.post("/v1/pauses", json=body)).json()
+    shorter = (await site.http.post("/v1/pauses", json={**body, "seconds": 5})).json()
+    throttle = (await site.http.post("/v1/pauses", json={**body, "rate_per_second": 2})).json()
+    faster = (await site.http.post("/v1/pauses", json={**body, "rate_per_second": 3})).json()
+
+    assert shorter == for_good
+    assert (throttle["rate_per_second"], throttle["ends_at"]) == (2, None)
+    assert faster == throttle
+    assert (await site.http.get("/v1/pauses")).json()["items"] == [for_good, throttle]
+
+
+async def test_a_throttled_command_says_what_it_waits_for(site: Site) -> None:
+    await site.define(chain)
+    await site.puppets(chain)
+    body = {"scope": "participant", "name": "inventory", "reason": "slowly", "rate_per_second": 0.01}
+    throttle = (await site.http.post("/v1/pauses", json=body)).json()
+
+    first, second = await site.begin(), await site.begin()
+
+    assert (await site.end(first))["status"] == "completed"
+
+    async def explained() -> bool:
+        message = (await site.saga(second))["waiting_on"]["message"]
+        return "throttled to 0.01 per second" in message
+
+    await eventually(explained, "the reason to be told")
+    assert (await site.http.get("/v1/participants/inventory")).json()["paused"] is False
+    await site.http.request("DELETE", f"/v1/pauses/{throttle['id']}")
+    ended = await site.end(second)
+    assert (ended["status"], [len(step["attempts"]) for step in ended["steps"]]) == ("completed", [1, 1])
+
+
 @pytest.mark.parametrize(
     "body",
     [{"scope": "all"}, {"scope": "all", "name": "x", "reason": "r"}, {"scope": "participant", "reason": "r"},
      {"scope": "universe", "reason": "r"}, {"scope": "participant", "name": "a b", "reason": "r"},
-     {"scope": "participant", "name": "a\n", "reason": "r"}, {"scope": "all", "reason": "r", "until": 1}],
+     {"scope": "participant", "name": "a\n", "reason": "r"}, {"scope": "all", "reason": "r", "until": 1},
+     {"scope": "all", "reason": "r", "seconds": 0}, {"scope": "all", "reason": "r", "seconds": "60"},
+     {"scope": "all", "reason": "r", "seconds": 1e10}, {"scope": "all", "reason": "r", "rate_per_second": 1},
+     {"scope": "definition", "name": "order", "reason": "r", "rate_per_second": 1},
+     {"scope": "participant", "name": "p", "reason": "r", "rate_per_second": 0},
+     {"scope": "participant", "name": "p", "reason": "r", "rate_per_second": 1e9}],
 )  # fmt: skip
 async def test_a_pause_that_makes_no_sense_is_refused(small_site: Site, body: dict[str, Any]) -> None:
     problem_of(await small_site.http.post("/v1/pauses", json=body), 422, "invalid-body")

@@ -78,6 +78,11 @@ class Fleet:
             cell[1] += row.mine + row.good
         return [(minute, Share(*found[minute])) for minute in sorted(found)]
 
+    def since(self, start: datetime | None) -> Share:
+        """How many attempts at the failing steps failed in this way since a minute, or ever."""
+        rows = [row for row in self.own if start is None or row.minute >= start]
+        return Share(sum(row.mine for row in rows), sum(row.mine + row.good for row in rows))
+
     @staticmethod
     def by(
         rows: Iterable[Row],
@@ -125,10 +130,8 @@ def _row(tally: Tally, failing: Failing, hosts: Mapping[tuple[str, str], str]) -
     if tally.outcome is Tallied.LATE:
         return Row(tally.minute, place, host, 0, 0, 0, tally.count, tally)
     here = (place.definition, place.step, place.kind) in failing.places
-    if tally.outcome is Tallied.UNKNOWN:
-        mine = here and failing.silent
-    else:
-        mine = here and tally.error in failing.errors
+    silent = tally.outcome is Tallied.UNKNOWN
+    mine = here and (failing.silent if silent else tally.error in failing.errors)
     # A participant that says no has answered: elsewhere, and of other kinds, that is no failure.
     bad = mine or tally.outcome in (Tallied.FAILED, Tallied.UNKNOWN)
     good = tally.count if tally.outcome is Tallied.REFUSED and not mine else 0

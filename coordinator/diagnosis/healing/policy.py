@@ -8,7 +8,7 @@ a person, with what stood against it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -96,10 +96,11 @@ class Choice(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recent:
-    """How attempts of one participant ended in the last minutes."""
+    """How attempts of one participant ended in the last minutes. `silent` are those of the failed nobody answered."""
 
     succeeded: int = 0
     failed: int = 0
+    silent: int = 0
     seconds: float = 300.0
 
     @property
@@ -109,6 +110,11 @@ class Recent:
     @property
     def failing_share(self) -> float:
         return self.failed / self.total if self.total else 0.0
+
+    @property
+    def answered(self) -> Recent:
+        """Those that somebody answered: after a pause, older attempts time out that say nothing about now."""
+        return Recent(self.succeeded, self.failed - self.silent, 0, self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,9 +269,3 @@ def helped(before: float | None, after: float | None) -> bool | None:
     if before is None or after is None:
         return None
     return after <= before / 2
-
-
-def share(recents: Sequence[Recent], *, total_min: int = 1) -> float | None:
-    """The failing share over all of them; None with fewer than `total_min` outcomes."""
-    failed, total = sum(recent.failed for recent in recents), sum(recent.total for recent in recents)
-    return failed / total if total >= total_min and total else None

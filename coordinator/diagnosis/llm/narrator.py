@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from typing import Literal
 
 from opentelemetry.trace import SpanKind
 from pydantic import ValidationError
@@ -24,7 +24,8 @@ from coordinator.diagnosis.llm.draft import Draft
 from coordinator.diagnosis.llm.merging import merge, unavailable
 from coordinator.diagnosis.llm.pack import Egress, Pack, answer_tokens_max, instructions, pack_of
 from coordinator.diagnosis.report import Report
-from coordinator.store.explained import ModelCall, Spent
+from coordinator.store.explained import ModelCall
+from coordinator.store.reports import ReportStore
 from coordinator.telemetry.span import Attribute, FinishedSpan
 
 log = logging.getLogger(__name__)
@@ -37,14 +38,6 @@ retry_pause_seconds_max = 10.0  # a longer Retry-After is not waited for: the br
 claim_extra_seconds = 5.0
 
 Spoken = Callable[[ModelCall], None]
-
-
-class Ledger(Protocol):
-    """Where calls are kept, and who may make one: shared by all coordinators."""
-
-    async def claim_call(self, incident_id: str, digest: str, *, now: datetime, lease_seconds: float) -> bool: ...
-    async def record_call(self, call: ModelCall) -> None: ...
-    async def spent(self, since: datetime, *, incident_id: str | None = None) -> Spent: ...
 
 
 @dataclass
@@ -65,7 +58,7 @@ class Narrator:
     def __init__(
         self,
         endpoint: Endpoint,
-        ledger: Ledger,
+        reports: ReportStore,
         now: Callable[[], datetime],
         *,
         when: When = "ambiguous",
@@ -74,7 +67,7 @@ class Narrator:
         emit: Callable[[FinishedSpan], None] | None = None,
         spoken: Sequence[Spoken] = (),
     ) -> None:
-        self._endpoint, self._ledger, self._now = endpoint, ledger, now
+        self._endpoint, self._reports, self._now = endpoint, reports, now
         self._when, self._egress, self._limits = when, egress, limits
         self._emit, self._spoken = emit, tuple(spoken)
         self._rung = Rung.SCHEMA  # the best way of asking this server has not refused
@@ -129,9 +122,9 @@ class Narrator:
     async def _may(self, report: Report, pack: Pack, *, asked: bool) -> bool:
         """Whether the budget allows it, and nobody else is at it."""
         now, limits, incident = self._now(), self._limits, str(report.incident_id)
-        hour = await self._ledger.spent(now - timedelta(hours=1))
-        day = await self._ledger.spent(now - timedelta(days=1))
-        own = await self._ledger.spent(now - timedelta(days=30), incident_id=incident)
+        hour = await self._reports.spent(now - timedelta(hours=1))
+        day = await self._reports.spent(now - timedelta(days=1))
+        own = await self._reports.spent(now - timedelta(days=30), incident_id=incident)
         calls_max = limits.calls_per_incident_max if asked else limits.calls_per_incident_unasked_max
         if (
             hour.calls >= limits.calls_per_hour_max
@@ -145,7 +138,7 @@ class Narrator:
             )
             return False
         lease_seconds = limits.seconds_max + claim_extra_seconds
-        return await self._ledger.claim_call(incident, pack.digest, now=now, lease_seconds=lease_seconds)
+        return await self._reports.claim_call(incident, pack.digest, now=now, lease_seconds=lease_seconds)
 
     async def _converse(self, report: Report, pack: Pack) -> tuple[_Talk, Checked] | Answer:
         """Ask; ask once more if what came can't be read; give up."""
@@ -210,7 +203,7 @@ class Narrator:
             milliseconds=seconds * 1000,
             incident_id=report.incident_id,
         )
-        await self._ledger.record_call(call)
+        await self._reports.called(call)
         for spoken in self._spoken:
             spoken(call)
         if self._emit:

@@ -32,7 +32,7 @@ _verdicts = {
     10: "CERTIFICATE_EXPIRED",
     18: "SELF_SIGNED_CERTIFICATE",
     19: "SELF_SIGNED_CERTIFICATE",
-    20: "UNKNOWN_ISSUER",
+    20: "UNKNOWN_CA",
     23: "CERTIFICATE_REVOKED",
     62: "HOSTNAME_MISMATCH",
     64: "HOSTNAME_MISMATCH",
@@ -177,8 +177,11 @@ def _of_system(error: BaseException) -> str:
 
 
 def _of_time(error: BaseException) -> str:
-    named = any(_timeout.search(kind.__name__) for kind in type(error).__mro__)
-    return "timeout" if named else ""
+    if not any(_timeout.search(kind.__name__) for kind in type(error).__mro__):
+        return ""
+    # Waiting for a connection of one's own is another thing than waiting for somebody's answer.
+    pooled = _home(error) == "sqlalchemy" or "Pool" in type(error).__name__
+    return "timeout pool" if pooled else "timeout"
 
 
 def _home(error: object) -> str:

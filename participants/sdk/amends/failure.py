@@ -103,6 +103,10 @@ def _beneath(error: BaseException) -> BaseException | None:
         return error.exceptions[0]
     if error.__cause__ is not None:
         return error.__cause__
+    # Some libraries hand the error beneath on as an argument, and say that it was raised from None.
+    for inner in (*error.args[:1], getattr(error, "reason", None)):
+        if isinstance(inner, BaseException):
+            return inner
     return None if error.__suppress_context__ else error.__context__
 
 

@@ -39,7 +39,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
 Counter = Annotated[int, Field(ge=0, le=1_000_000)]
 # What kind of error it is in the words of a standard: "http 429", "grpc UNAVAILABLE", "sqlstate 40001", "errno ENOSPC",
-# "amqp 404", "smtp 421", "tls CERTIFICATE_EXPIRED", "dns NXDOMAIN", or a participant's own.
+# "amqp 404", "smtp 421", "tls CERTIFICATE_EXPIRED", "dns EAI_NONAME", "timeout", or a participant's own.
 Code = Annotated[str, StringConstraints(max_length=80)]
 # What a worker was started with, that may matter when somebody asks why it fails.
 Settings = Annotated[
