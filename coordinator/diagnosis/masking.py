@@ -84,41 +84,45 @@ _date_in_words = (
 _version = r"(?<![\w.])v?[0-9]++\.[0-9]++\.[0-9]++(?:[\-+.][\w.\-+]++)?(?![\w])|\bv[0-9]++(?:\.[0-9]++)*+\b"
 
 
-def _compiled(*masks: tuple[str, str, int]) -> tuple[tuple[str, re.Pattern[str]], ...]:
-    return tuple((name, re.compile(pattern, flags)) for name, pattern, flags in masks)
+_digit = "0123456789"
+
+
+def _compiled(*masks: tuple[str, str, str]) -> tuple[tuple[str, re.Pattern[str], frozenset[str]], ...]:
+    """What a mask is called, what it looks for, and the characters of which a text must have one for it to be tried."""
+    return tuple((name, re.compile(pattern), frozenset(needs)) for name, pattern, needs in masks)
 
 
 _places = _compiled(
-    (r"<\1>", r"<(secret|pem|query|token|email|card|iban|phone|name):[0-9]{1,6}>", 0),
-    ("<url>", r"(?<![A-Za-z0-9+.\-])[A-Za-z][A-Za-z0-9+.\-]*+://(?:[^\s\"'<>(){}|\\,]|<\w{1,10}>)*+", 0),
-    ("<url>", r"\bwww\.[\w.\-]++(?:/[^\s\"'<>]*+)?", 0),
-    ("<email>", r"(?<![\w.%+\-])[\w.%+\-]++@(?=[\w.\-]*?[A-Za-z])[\w\-]++(?:\.[\w\-]++)++", 0),
-    ("<uuid>", r"(?<![0-9a-fA-F])[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}(?![0-9a-fA-F])", 0),
-    ("<host>", r"(?<![\w.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?:/[0-9]{1,2}|:[0-9]{1,5})?(?![\w.][0-9])", 0),
-    ("<host>", r"\[(?=[0-9a-fA-F]*:)[0-9a-fA-F:.]{2,45}\](?::[0-9]{1,5})?", 0),
-    ("<path>", r"(?<![\w:/.<>])~?(?:/[\w.@+~%\-]++){2,}+/?", 0),
-    ("<path>", r"\b[A-Za-z]:\\(?:[\w.\-]++\\?)*+", 0),
-    ("<time>", _instant, 0),
-    ("<time>", _date, 0),
-    ("<time>", _date_in_words, 0),
-    ("<time>", r"(?<![0-9:])[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,9})?(?![0-9:])", 0),
+    (r"<\1>", r"<(secret|pem|query|token|email|card|iban|phone|name):[0-9]{1,6}>", "<"),
+    ("<url>", r"(?<![A-Za-z0-9+.\-])[A-Za-z][A-Za-z0-9+.\-]*+://(?:[^\s\"'<>(){}|\\,]|<\w{1,10}>)*+", ":"),
+    ("<url>", r"\bwww\.[\w.\-]++(?:/[^\s\"'<>]*+)?", "w"),
+    ("<email>", r"(?<![\w.%+\-])[\w.%+\-]++@(?=[\w.\-]*?[A-Za-z])[\w\-]++(?:\.[\w\-]++)++", "@"),
+    ("<uuid>", r"(?<![0-9a-fA-F])[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}(?![0-9a-fA-F])", _digit),
+    ("<host>", r"(?<![\w.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?:/[0-9]{1,2}|:[0-9]{1,5})?(?![\w.][0-9])", _digit),
+    ("<host>", r"\[(?=[0-9a-fA-F]*:)[0-9a-fA-F:.]{2,45}\](?::[0-9]{1,5})?", ":"),
+    ("<path>", r"(?<![\w:/.<>])~?(?:/[\w.@+~%\-]++){2,}+/?", "/"),
+    ("<path>", r"\b[A-Za-z]:\\(?:[\w.\-]++\\?)*+", "\\"),
+    ("<time>", _instant, _digit),
+    ("<time>", _date, _digit),
+    ("<time>", _date_in_words, _digit),
+    ("<time>", r"(?<![0-9:])[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,9})?(?![0-9:])", _digit),
 )
 _values = _compiled(
-    ("<hex>", r"\b0x[0-9a-fA-F]++", 0),
-    ("<duration>", r"\bP(?=[0-9T])(?:[0-9]{1,9}[YMWD]){0,4}(?:T(?:[0-9.]{1,12}[HMS]){1,3})?\b", 0),
+    ("<hex>", r"\b0x[0-9a-fA-F]++", _digit),
+    ("<duration>", r"\bP(?=[0-9T])(?:[0-9]{1,9}[YMWD]){0,4}(?:T(?:[0-9.]{1,12}[HMS]){1,3})?\b", "P"),
+    ("<duration>", rf"(?i)(?<![\w.\-])(?:[0-9]{{1,6}}[dhm](?=[0-9])){{0,3}}+{_number}[ ]?{_unit}(?![\w/\-])", _digit),
+    ("<duration>", rf"(?<![\w.]){_number}[ ]?(?:ミリ秒|秒|分)", _digit),
+    ("<size>", rf"(?<![\w.]){_number}[ ]?(?:[KMGT]i?B|kB|[Bb]ytes?|octets)\b", _digit),
+    ("<version>", _version, _digit),
+    ("<host>", rf"(?<![\w.\-])(?:[\w\-]++\.)++(?:{_tlds})(?::[0-9]{{1,5}})?(?![\w.])", "."),
+    ("<host>", r"(?<![\w.\-:])(?=[\w.\-]*?[A-Za-z])[\w\-]++(?:\.[\w\-]++)*+:[0-9]{2,5}(?![\w.:])", _digit),
+    (r"\1<value>\2", r"(=[ ]?[\"'])[^\"'\s]*+(?: [^\"'\s]++){0,2}([\"'])", "="),
+    (r"\1(<value>)", r"(\([\w, ]{1,80}\)=)\((?:[^()\n]|\([^()\n]{0,80}\)){0,300}+\)", "="),
     (
-        "<duration>",
-        rf"(?<![\w.\-])(?:[0-9]{{1,6}}[dhm](?=[0-9])){{0,3}}+{_number}[ ]?{_unit}(?![\w/\-])",
-        re.IGNORECASE,
+        "<amount>",
+        rf"(?:\b(?:{_currencies})[ ]?|[€$£¥])-?{_number}|-?{_number}[ ]?(?:(?:{_currencies})\b|[€$£¥])",
+        _digit,
     ),
-    ("<duration>", rf"(?<![\w.]){_number}[ ]?(?:ミリ秒|秒|分)", 0),
-    ("<size>", rf"(?<![\w.]){_number}[ ]?(?:[KMGT]i?B|kB|[Bb]ytes?|octets)\b", 0),
-    ("<version>", _version, 0),
-    ("<host>", rf"(?<![\w.\-])(?:[\w\-]++\.)++(?:{_tlds})(?::[0-9]{{1,5}})?(?![\w.])", 0),
-    ("<host>", r"(?<![\w.\-:])(?=[\w.\-]*?[A-Za-z])[\w\-]++(?:\.[\w\-]++)*+:[0-9]{2,5}(?![\w.:])", 0),
-    (r"\1<value>\2", r"(=[ ]?[\"'])[^\"'\s]*+(?: [^\"'\s]++){0,2}([\"'])", 0),
-    (r"\1(<value>)", r"(\([\w, ]{1,80}\)=)\((?:[^()\n]|\([^()\n]{0,80}\)){0,300}+\)", 0),
-    ("<amount>", rf"(?:\b(?:{_currencies})[ ]?|[€$£¥])-?{_number}|-?{_number}[ ]?(?:(?:{_currencies})\b|[€$£¥])", 0),
 )
 _word = re.compile(r"(?<![\w\-])(?=[\w\-]*?[0-9])[\w\-]++")
 _run_of_digits = re.compile(r"[0-9]+")
@@ -132,21 +136,31 @@ _cut_mask = re.compile(r"<[a-z]{0,10}$")
 def masked(text: str, chars_max: int = template_chars_max) -> str:
     """The text with its variable parts named. Not redacted: for what is already, or has no secrets."""
     text = _private.sub("\ufffd", text)
-    for pattern in _stays:
-        text = pattern.sub(_hidden, text)
-    for mask, pattern in _places:
-        text = pattern.sub(mask, text)
+    if not _without_digits(text):
+        for stays in _stays:
+            text = stays.sub(_hidden, text)
+    text = _mask(text, _places)
     text = _words_with_digits.sub(lambda found: found[0].translate(_hide), text)
-    for mask, pattern in _values:
-        text = pattern.sub(mask, text)
-    text = _numbers.sub("<num>", _word.sub(_without_its_id, text))
+    text = _mask(text, _values)
+    if not _without_digits(text):
+        text = _numbers.sub("<num>", _word.sub(_without_its_id, text))
     text = _repeated.sub(r"\1", text)
     text = _blank.sub(" ", text).strip()
-    return (
-        _cut_mask.sub("", text[:chars_max]).rstrip().translate(_show)
-        if len(text) > chars_max
-        else text.translate(_show)
-    )
+    if len(text) > chars_max:
+        text = _cut_mask.sub("", text[:chars_max]).rstrip()
+    return text.translate(_show)
+
+
+def _mask(text: str, masks: tuple[tuple[str, re.Pattern[str], frozenset[str]], ...]) -> str:
+    chars = set(text)
+    for mask, pattern, needs in masks:
+        if not needs.isdisjoint(chars):
+            text = pattern.sub(mask, text)
+    return text
+
+
+def _without_digits(text: str) -> bool:
+    return set(_digit).isdisjoint(text)
 
 
 def _hidden(found: re.Match[str]) -> str:

@@ -79,6 +79,7 @@ class Redactor:
         self._keys = frozenset(re.sub(r"[^a-z0-9]", "", key.lower()) for key in keys)
         self._names: dict[tuple[str, str], int] = {}
         self._counts: dict[str, int] = {}
+        self._rules = tuple((frozenset(needs), pattern, replace) for needs, pattern, replace in self._all_rules())
 
     def redact(self, text: str) -> str:
         """The text without what is secret in it. Redacting it again changes nothing."""
@@ -138,8 +139,9 @@ class Redactor:
     def _pass(self, text: str) -> str:
         # A rule is only tried on text with what it can't do without; most text has none of it. Keys go first: what
         # belongs to them is replaced whole, before a rule for parts of it makes it look harmless.
-        for needs, pattern, replace in self._rules():
-            if any(each in text for each in needs):
+        chars = set(text)
+        for needs, pattern, replace in self._rules:
+            if not needs.isdisjoint(chars):
                 text = pattern.sub(replace, text)
             if pattern is _cookies:
                 text = self._pairs(text)
@@ -162,7 +164,7 @@ class Redactor:
             at = end
         return "".join(done) + text[at:]
 
-    def _rules(self) -> tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], str]], ...]:
+    def _all_rules(self) -> tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], str]], ...]:
         digits = "0123456789"
         return (
             ("-", _pem, lambda found: self._name("pem", found[0])),

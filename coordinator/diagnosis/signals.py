@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from coordinator.diagnosis.codes import code_in, meaning_of_code, normal_code
 from coordinator.diagnosis.exceptions import meaning_of_exception, plain_name
@@ -100,6 +101,7 @@ class _Sum:
             self.turned_away = first.turned_away
 
 
+@lru_cache(maxsize=256)
 def signal_of(failure: Failure | None) -> Signal:
     """What a failure says; of None, that nobody answered."""
     if failure is None:
@@ -254,10 +256,10 @@ def _retry_after(stated: float | None, texts: Sequence[str]) -> float | None:
 
 def _hint(text: str) -> str:
     """What was called, as the text has it, without what tells one instance from another."""
-    text = redact(text[:2000])
+    text = text[:2000]
     for pattern in _places:
         if found := pattern.search(text):
-            host = _address.sub("<host>", found["host"].strip("."))
+            host = _address.sub("<host>", redact(found["host"].strip(".")))
             host = re.sub(r"[0-9]+", "<num>", host) if host != "<host>" else host
             port = found.groupdict().get("port")
             return (f"{host}:{port}" if port else host)[:hint_chars_max]

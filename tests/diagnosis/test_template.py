@@ -32,6 +32,7 @@ masks = {
     "connect to 10.0.0.12:5432 refused": "connect to <host> refused",
     "[2001:db8::1]:443 is down": "<host> is down",
     "db-7.internal:5432 is down": "<host> is down",
+    "api.stripe.com and [fe80::ab] are down": "<host> and <host> are down",
     "at 0x7f3a2c": "at <hex>",
     "since 2026-11-21T10:00:00.123Z": "since <time>",
     "on 21.11.2026 at 10:00:00": "on <time> at <time>",
