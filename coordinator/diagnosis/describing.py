@@ -1,8 +1,8 @@
 """A failure in the form in which it is kept: masked, redacted, with the keys by which it is grouped.
 
-To read an error takes a millisecond, and when much fails, thousands fail in much the same words. So words that differ in
-nothing but long numbers are read once; and at one time only so many are read at all: the others are taken to be
-what the last of that kind was, from the same step, of the same type, with the same code.
+To read an error takes a millisecond, and when much fails, thousands fail in much the same words. So words that differ
+in nothing but long numbers are read once; and at one time only so many are read at all: the others are taken to be what
+the last of that kind was, from the same step, of the same type, with the same code.
 """
 
 from __future__ import annotations
