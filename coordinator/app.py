@@ -22,6 +22,9 @@ from coordinator.diagnosis.collector import Collector
 from coordinator.diagnosis.diagnosis import Diagnosis
 from coordinator.diagnosis.explaining import Explainer
 from coordinator.diagnosis.forgetting import Forgetting
+from coordinator.diagnosis.healing.composing import healer_of
+from coordinator.diagnosis.healing.healer import Healer
+from coordinator.diagnosis.healing.policy import Mode
 from coordinator.diagnosis.llm.asking import Endpoint
 from coordinator.diagnosis.llm.narrator import Narrator
 from coordinator.diagnosis.llm.pack import Egress
@@ -281,13 +284,19 @@ def _diagnosis(app: App, token: str, telemetry: Telemetry | None) -> Diagnosis:
         now=now,
         aside=type(app.clock) is DatabaseClock,  # a clock of one's own does not wait for a thread
     )
-    narrator = _narrator(app, telemetry)
+    narrator, healer = _narrator(app, telemetry), _healer(app)
     kept = (stores.outcomes, stores.occurrences, stores.reports, stores.remedies, stores.incidents)
     return Diagnosis(
         watch=watch,
         sensors=sensors,
         reporter=Reporter(
-            explainer, stores.incidents, stores.incident_reader, stores.reports, now=now, narrator=narrator
+            explainer,
+            stores.incidents,
+            stores.incident_reader,
+            stores.reports,
+            now=now,
+            narrator=narrator,
+            healer=healer,
         ),
         narrator=narrator,
         forgetting=Forgetting(kept, stores.fleet, now),
@@ -297,6 +306,22 @@ def _diagnosis(app: App, token: str, telemetry: Telemetry | None) -> Diagnosis:
         reader=stores.incident_reader,
         reports=stores.reports,
         remedies=stores.remedies,
+        healer=healer,
+    )
+
+
+def _healer(app: App) -> Healer:
+    """Who carries out remedies, by the ways that people have."""
+    stores = app.stores
+    return healer_of(
+        *(stores.remedies, stores.incident_reader, stores.outcomes, stores.sagas, stores.reader),
+        *(stores.fleet, stores.dead_letters),
+        fleet=app.fleet,
+        engine=app.engine,
+        dead_letters=app.dead_letters,
+        mode=Mode(app.settings.diagnosis_heal),
+        now=app.clock.now,
+        connected=lambda: app.broker.connected,
     )
 
 

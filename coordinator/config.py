@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     )
     migrate: bool = Field(default=True, description="bring the database's schema up to date at the start")
     diagnosis: bool = Field(default=True, description="watch what fails, and explain it")
+    diagnosis_heal: Literal["off", "shadow", "auto"] = Field(
+        default="shadow", description="what is done about it without a person: nothing, nothing but notes, what is safe"
+    )
     diagnosis_model: str | None = Field(
         default=None, description="the language model that words reports; none: rules do"
     )

@@ -10,6 +10,8 @@ CoordinatorError
 ├── UnsupportedDatabase  theirs: a database URL that can't be used
 ├── UnknownDefinition    theirs: no such definition, or no such version of it
 ├── UnknownDeadLetter    theirs: no such dead letter
+├── UnknownRemedy        theirs: no such remedy
+├── RemedyRefused        theirs: a remedy that has been decided otherwise, or isn't in effect
 ├── RedriveRefused       theirs: a dead letter that can't be sent again or discarded now
 ├── Quarantined          ours: this one saga can't be decided; it stands still and the others go on
 └── StoreUnavailable     the database can't be reached now; nothing was changed, or it is unknown; repeat it
@@ -100,6 +102,22 @@ class RedriveRefused(CoordinatorError):
     def __init__(self, letter_id: str, reason: str) -> None:
         super().__init__(f"dead letter {letter_id}: {reason}")
         self.letter_id, self.reason = letter_id, reason
+
+
+class UnknownRemedy(CoordinatorError):
+    """There is no remedy of this id."""
+
+    def __init__(self, remedy_id: str) -> None:
+        super().__init__(f"no remedy {remedy_id[:100]}")
+        self.remedy_id = remedy_id
+
+
+class RemedyRefused(CoordinatorError):
+    """A remedy cannot be approved, rejected or undone, as it stands."""
+
+    def __init__(self, remedy_id: str, reason: str) -> None:
+        super().__init__(f"remedy {remedy_id}: {reason}")
+        self.remedy_id, self.reason = remedy_id, reason
 
 
 class Quarantined(CoordinatorError):

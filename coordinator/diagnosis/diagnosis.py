@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from coordinator.diagnosis.forgetting import Forgetting
 from coordinator.diagnosis.llm.narrator import Narrator
+from coordinator.diagnosis.healing.healer import Healer
 from coordinator.diagnosis.reporter import Reporter
 from coordinator.diagnosis.sensors import Sensors
 from coordinator.diagnosis.watch import Watch
@@ -36,12 +37,14 @@ class Diagnosis:
     reader: IncidentReader
     reports: ReportStore
     remedies: RemedyStore
+    healer: Healer
     ended: Counter[str] = field(default_factory=Counter)  # how often each loop ended by itself
 
     def loops(self) -> Mapping[str, Loop]:
         """The loops, by name, each of which begins again when it ends."""
         loops: dict[str, Loop] = {
             "forgetting": self.forgetting.run,
+            "healer": self.healer.run,
             "reporter": self.reporter.run,
             "sensors": self.sensors.run,
             "watch": self.watch.run,

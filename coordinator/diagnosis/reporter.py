@@ -257,7 +257,9 @@ class Reporter:
                 if await uncut(self._reports.put(row, due_at=self._next_look(explained))):
                     report = worded
                     await self._tell(report)
-        await self._heal(report)
+        # What is done follows from the verdict of the rules alone; what the model doubts keeps it from being done.
+        doubted = {"contested": report.contested, "flags": explained.report.flags | report.flags}
+        await self._heal(explained.report.model_copy(update={**doubted, "version": report.version}))
         return report
 
     async def _worded(self, narrator: Narrator, report: Report, *, asked: bool) -> Report:

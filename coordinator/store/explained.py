@@ -114,3 +114,13 @@ class RemedyRow:
     measured_before: float | None = None
     measured_after: float | None = None
     outcome: str | None = None  # in a sentence
+
+
+@dataclass(frozen=True, slots=True)
+class HealingSwitch:
+    """How much may be done without a person, who said so, and why."""
+
+    at: datetime
+    mode: str
+    by: str
+    reason: str

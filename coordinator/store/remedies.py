@@ -13,11 +13,12 @@ import sqlalchemy as sa
 
 from coordinator.store.database import Database
 from coordinator.store.dialect import storable
-from coordinator.store.explained import RemedyRow, RemedyState, over_remedies, waiting_remedies
+from coordinator.store.explained import HealingSwitch, RemedyRow, RemedyState, over_remedies, waiting_remedies
 from coordinator.store.grouping import status_is
+from coordinator.store.ids import new_id
 from coordinator.store.observed import IncidentStatus
 from coordinator.store.pruning import delete_old
-from coordinator.store.schema_diagnosis import incidents, remedies
+from coordinator.store.schema_diagnosis import healing_switches, incidents, remedies
 
 remedies_max = 200  # of one list
 text_chars_max = 2000
@@ -68,6 +69,17 @@ class RemedyStore:
             if row is None:  # the same proposal again, decided meanwhile
                 row = (await connection.execute(sa.select(remedies).where(remedies.c.id == remedy.id))).one()
         return _remedy(row)
+
+    async def restate(self, remedy_id: str, grounds: RemedyRow) -> RemedyRow | None:
+        """A newer report proposes it on other grounds, or would begin it. None: it has been decided meanwhile."""
+        values = {
+            "report_version": grounds.report_version,
+            "target": grounds.target,
+            "tier": grounds.tier,
+            "evidence": grounds.evidence,
+            "reason": grounds.reason,
+        }
+        return await self._go(remedy_id, {RemedyState.PROPOSED, RemedyState.SHADOW}, grounds.state, **values)
 
     async def approve(self, remedy_id: str, *, by: str, reason: str, now: datetime) -> RemedyRow | None:
         """A person wants it. None: it doesn't wait for anybody (any more)."""
@@ -167,6 +179,19 @@ class RemedyStore:
             query = query.where(remedies.c.kind == kind)
         async with self._database.reading() as connection:
             return int((await connection.execute(query.select_from(remedies))).scalar_one())
+
+    async def switch(self, mode: str, *, by: str, reason: str, now: datetime) -> None:
+        """From now on so much may be done without a person, on every coordinator."""
+        told = {"by": storable(by, text_chars_max), "reason": storable(reason, text_chars_max)}
+        async with self._database.begin() as connection:
+            await connection.execute(sa.insert(healing_switches).values(id=new_id(now), at=now, mode=mode, **told))
+
+    async def switched(self) -> HealingSwitch | None:
+        """What was said last about how much may be done without a person. None: nothing ever."""
+        newest = sa.select(healing_switches).order_by(healing_switches.c.id.desc()).limit(1)
+        async with self._database.reading() as connection:
+            row = (await connection.execute(newest)).first()
+        return None if row is None else HealingSwitch(row.at, row.mode, row.by, row.reason)
 
     async def prune(self, now: datetime) -> int:
         """Forget some of the remedies older than `kept` that are not under way and whose incident is not open; how

@@ -243,3 +243,14 @@ remedies = sa.Table(
     sa.Index("remedies_by_state", "state", "id"),
     **changes_often,
 )
+
+# The newest says how much may be done without a person; none: as much as the settings say.
+healing_switches = sa.Table(
+    "healing_switches",
+    metadata,
+    sa.Column("id", Key, primary_key=True),  # UUIDv7: newer is greater
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("mode", Key, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)

@@ -17,6 +17,7 @@ from coordinator.web.api.changes import Changes
 from coordinator.web.api.dead_letters import DeadLetters, Outbox
 from coordinator.web.api.definitions import Definitions
 from coordinator.web.api.diagnosis import Diagnosis
+from coordinator.web.api.healing import Healing
 from coordinator.web.api.incidents import Incidents
 from coordinator.web.api.participants import Participants
 from coordinator.web.api.pauses import Pauses
@@ -66,6 +67,7 @@ def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True) -> 
             Diagnosis,
             Incidents,
             Remedies,
+            Healing,
             Changes,
             Pauses,
             DeadLetters,

@@ -19,9 +19,11 @@ from coordinator.errors import (
     InvalidDefinition,
     Quarantined,
     RedriveRefused,
+    RemedyRefused,
     StoreUnavailable,
     UnknownDeadLetter,
     UnknownDefinition,
+    UnknownRemedy,
     UnknownSaga,
 )
 
@@ -246,6 +248,8 @@ def handlers() -> ExceptionHandlersMap:
         UnknownDefinition: _Known("unknown-definition"),
         UnknownDeadLetter: _Known("unknown-dead-letter"),
         RedriveRefused: _Known("redrive-refused"),
+        UnknownRemedy: _Known("unknown-remedy"),
+        RemedyRefused: _Known("remedy-refused"),
         Quarantined: _Known("saga-quarantined"),
         StoreUnavailable: _Known("store-unavailable", "nothing was changed, or it is unknown whether: ask again"),
         TimeoutError: _Known("timed-out", "it may still be carried out: ask again, with the same idempotency key"),

@@ -297,6 +297,17 @@ class FleetPause:
 
 
 @dataclass(frozen=True, slots=True)
+class Healing:
+    """How much is done without a person now; and what it was last switched to, which never exceeds the settings."""
+
+    mode: str
+    switched_to: str | None
+    switched_at: datetime | None
+    switched_by: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class FleetPauseList:
     items: tuple[FleetPause, ...]
 

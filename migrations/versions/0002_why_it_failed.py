@@ -44,6 +44,7 @@ def downgrade() -> None:
         "model_calls",
         "model_claims",
         "remedies",
+        "healing_switches",
     ):
         op.drop_table(table)
     op.drop_index("holds_throttling", "holds")
@@ -308,3 +309,12 @@ def _remedies() -> None:
     op.create_index("remedies_automatic", "remedies", ["begun_at"], **only(where=automatic))
     op.create_index("remedies_by_incident", "remedies", ["incident_id", "id"])
     op.create_index("remedies_by_state", "remedies", ["state", "id"])
+    op.create_table(
+        "healing_switches",
+        sa.Column("id", key, nullable=False),
+        sa.Column("at", moment, nullable=False),
+        sa.Column("mode", key, nullable=False),
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("healing_switches_pkey")),
+    )

@@ -67,7 +67,7 @@ class Healer:
     async def mode(self) -> Mode:
         """How much is done without a person: what the setting says, or less, if somebody switched it down."""
         switched = await self._remedies.switched()
-        allowed = Mode(switched.value) if switched else self._setting
+        allowed = Mode(switched.mode) if switched else self._setting
         return min(allowed, self._setting, key=tuple(Mode).index)
 
     async def switch(self, mode: Mode, *, by: str, reason: str) -> Mode:

@@ -128,9 +128,7 @@ class Retries:
         else:
             failures = await uncut(self._reader.failures(remedy.row.incident_id))
         definition = (target.step or "").rpartition(".")[0]
-        concerned = [
-            failure for failure in failures if failure.step == step and definition in ("", failure.definition)
-        ]
+        concerned = [failure for failure in failures if failure.step == step and definition in ("", failure.definition)]
         concerned.sort(key=lambda failure: (failure.at, failure.saga_id))
         ids = list(dict.fromkeys(failure.saga_id for failure in concerned))[:sagas_max]
         if target.saga_id and not ids:

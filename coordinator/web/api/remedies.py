@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from litestar import Controller, Request, get, post
@@ -21,8 +20,6 @@ refusals = documented(
     "unreadable-body", "body-too-large", "wrong-content-type", "invalid-body", "unknown-remedy", "remedy-refused",
     "diagnosis-off", "timed-out",
 )  # fmt: skip
-
-approved = (RemedyState.APPROVED, RemedyState.BEGUN, RemedyState.HELPED)
 
 
 class Remedies(Controller):
@@ -53,10 +50,7 @@ class Remedies(Controller):
         self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], remedy_id: FromPath[str]
     ) -> told.Remedy:
         by, reason = await _who(request)
-        await _shown(desk, remedy_id)
-        remedies, now = desk.diagnosis.remedies, desk.coordinator.clock.now()
-        row = await remedies.approve(remedy_id, by=by, reason=reason, now=now)
-        return told.remedy(row) if row else await _unless(desk, remedy_id, "approved", approved)
+        return told.remedy(await desk.diagnosis.healer.approve(remedy_id, by=by, reason=reason))
 
     @post(
         "/{remedy_id:str}/reject",
@@ -69,10 +63,20 @@ class Remedies(Controller):
         self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], remedy_id: FromPath[str]
     ) -> told.Remedy:
         by, reason = await _who(request)
-        await _shown(desk, remedy_id)
-        remedies, now = desk.diagnosis.remedies, desk.coordinator.clock.now()
-        row = await remedies.reject(remedy_id, by=by, reason=reason, now=now)
-        return told.remedy(row) if row else await _unless(desk, remedy_id, "rejected", {RemedyState.REJECTED})
+        return told.remedy(await desk.diagnosis.healer.reject(remedy_id, by=by, reason=reason))
+
+    @post(
+        "/{remedy_id:str}/undo",
+        summary="Take back what is in effect",
+        operation_class=taking(body_of(Asking), required=False),
+        responses=refusals,
+        status_code=200,
+    )
+    async def undo(
+        self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], remedy_id: FromPath[str]
+    ) -> told.Remedy:
+        by, reason = await _who(request)
+        return told.remedy(await desk.diagnosis.healer.undo(remedy_id, by=by, reason=reason))
 
 
 async def _who(request: Request[Any, Any, Any]) -> tuple[str, str]:
@@ -85,11 +89,3 @@ async def _shown(desk: Desk, remedy_id: str) -> told.Remedy:
     if row is None:
         raise Refusal("unknown-remedy", f"no remedy {remedy_id[:100]}")
     return told.remedy(row)
-
-
-async def _unless(desk: Desk, remedy_id: str, said: str, meant: Collection[RemedyState]) -> told.Remedy:
-    """The remedy as it stands, if that is what was asked for: a second click. Answers 409 if it is not."""
-    remedy = await _shown(desk, remedy_id)
-    if remedy.state not in meant:
-        raise Refusal("remedy-refused", f"the remedy is {remedy.state}; it can't be {said} any more")
-    return remedy
