@@ -11,8 +11,8 @@ from coordinator.store.database import Database
 from coordinator.store.migration import migrate
 from coordinator.store.outbox import OutboxStore
 from coordinator.store.reader import SagaReader
-from coordinator.store.samples import SampleReader
 from coordinator.store.sagas import SagaStore
+from coordinator.store.samples import SampleReader
 from coordinator.store.values import SagaFilter
 from tests.store.explaining import Work, misfits
 from tests.store.made import command, later, moved, new, noon, saga
