@@ -105,7 +105,7 @@ class Sensors:
         if self._looks % slow_look_every == 0:
             await self._look_at_definitions(at)
             self._tell(self._paused(await uncut(self._fleet.holds(at, ended_since=at - lookback)), at))
-        if self._looks % backlog_every == 0:
+        if self._looks % backlog_every == 0 and not blind:  # whatever waits then, waits for another reason
             await self._look_at_backlog(at)
         self._looks += 1
         await self._write()
