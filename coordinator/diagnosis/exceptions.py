@@ -174,7 +174,7 @@ _groups: tuple[tuple[Meaning, str], ...] = (
         import modulenotfound classnotfound programming undefinedtable undefinedcolumn undefinedfunction
         badsqlgrammar noreferencedtable
     """),
-    (meaning(F.BUG, 0.3), """
+    (meaning(F.BUG, 0.2), """
         illegalstate runtime invalidstate
     """),
     (meaning(F.CONFIGURATION), """

@@ -52,7 +52,7 @@ _stays = tuple(
     )
 )
 _words_with_digits = re.compile(
-    r"(?<![A-Za-z0-9])(?:utf-?(?:8|16|32)|sha-?(?:1|256|384|512)|md5|base(?:32|58|64)|ipv?[46]|https?/?[123]|h2c?"
+    r"(?<![A-Za-z0-9])(?:utf-?(?:8|16|32)|sha-?(?:1|256|384|512)|md5|base(?:32|58|64)|ipv?[46]|https?/?[123](?:\.[01])?|h2c?"
     r"|oauth-?[12]|s3|ec2|k8s|i18n|l10n|x509|tls_?v?1|ssl_?v?[23]|psycopg-?[23]?|boto3|urllib3|python[23]|log4j2?"
     r"|u?int(?:8|16|32|64)|float(?:32|64)|p(?:50|90|95|99)|sqlite3|x86|amd64|arm64|aes-?(?:128|256)|web3|2fa|mp[34]|neo4j|win32"
     r"|3ds2?|iso8601|rfc[0-9]{3,4}|latin-?1|cp1252|iso-8859-1|b2b|b2c|http[1-5][0-9]{2})(?![A-Za-z0-9])",

@@ -232,7 +232,7 @@ _places = tuple(
         + r")?",
         r"host=[\"']?" + _named + r"[\"']?(?:, ?port=" + _port + r")?",
         r"\([\"'](?P<host>[\w.\-]{2,100})[\"'], (?P<port>[0-9]{1,5})\)",
-        r"(?<![\w.\-:/])(?P<host>(?:[0-9]{1,3}\.){3}[0-9]{1,3}|" + _dotted + r"{0,6}):(?P<port>[0-9]{2,5})(?![\w:])",
+        r"(?<![\w.\-:/])(?P<host>(?:[0-9]{1,3}\.){3}[0-9]{1,3}|" + _dotted + r"{0,6}):(?P<port>[0-9]{2,5})(?!\w|:\S)",
         _after_to + r"(?P<host>" + _dotted + r"{1,6})(?![\w(])",
         r"\b(?:service|upstream|dependency|backend|provider) [\"'“](?P<host>[A-Za-z][\w.\-]{1,62})[\"'”]",
     )

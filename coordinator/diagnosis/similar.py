@@ -18,13 +18,15 @@ from functools import lru_cache
 
 from coordinator.diagnosis.case import Case, PastIncident
 from coordinator.diagnosis.cause import FaultClass
+from coordinator.diagnosis.meaning import SignalFamily
 from coordinator.diagnosis.report import Similar
 
 shown_max = 3
 similarity_min = 0.35
 fading_days = 20.0
+lasting = 0.5  # of what it counts for: the same error of a year ago goes before a vague likeness of yesterday
 verified_bonus = 0.1
-same_fingerprint, same_family, wording_at_most = 1.0, 0.85, 0.84
+same_fingerprint, same_family, near_family, wording_at_most = 1.0, 0.85, 0.5, 0.84
 word_share = 0.6  # of the words in the likeness of two templates; the rest is of letters
 step_bonus = 0.005  # a tie-break, not a feature
 query_templates_max = 5
@@ -67,22 +69,31 @@ def query_of(case: Case) -> Query:
 def rank(query: Query, past: Sequence[PastIncident], now: datetime) -> tuple[Similar, ...]:
     """The past incidents most like this one, the most useful first."""
     likeness = _wording(query.templates, [template for one in past for template in one.templates])
+    near = {_near(family) for family in query.families} - {""}
     found = []
     for one in past:
         worded = max([likeness.get(template, 0.0) for template in one.templates], default=0.0)
         similarity = min(worded, wording_at_most)
         if one.family in query.families:
             similarity = max(similarity, same_family + (same_fingerprint - same_family) * 0.5 * worded)
+        elif _near(one.family) in near:
+            similarity = max(similarity, near_family + (same_family - near_family) * 0.8 * worded)
         if query.fingerprints & one.fingerprints:
             similarity = same_fingerprint
         if similarity < similarity_min:
             continue
         days = max((now - one.at).total_seconds() / 86_400, 0.0)
-        score = similarity * math.exp(-days / fading_days) + verified_bonus * one.verified * similarity
+        score = similarity * (lasting + (1 - lasting) * math.exp(-days / fading_days) + verified_bonus * one.verified)
         score += step_bonus * bool(query.steps & one.steps)
         found.append((score, one.at, one, similarity, worded))
     found.sort(key=lambda each: (-each[0], -each[1].timestamp(), each[2].incident_id))
     return tuple(_told(query, one, similarity, worded, now) for _, _, one, similarity, worded in found[:shown_max])
+
+
+def _near(family: str) -> str:
+    """The participant and the sort of error of a family, whatever its code and its place: "payment:timeout"."""
+    parts = family.split(":")
+    return "" if len(parts) < 2 or parts[1] == SignalFamily.OTHER else f"{parts[0]}:{parts[1]}"
 
 
 def _told(query: Query, one: PastIncident, similarity: float, worded: float, now: datetime) -> Similar:
@@ -106,6 +117,8 @@ def _matched(query: Query, one: PastIncident, worded: float) -> tuple[str, ...]:
         matched.append("the same error at the same step")
     elif one.family in query.families:
         matched.append("the same kind of error of the same participant")
+    elif _near(one.family) in {_near(family) for family in query.families} - {""}:
+        matched.append("the same sort of error of the same participant")
     if not matched or worded >= 0.999:
         matched.append("the same wording" if worded >= 0.999 else "similar wording")
     if query.steps & one.steps and not query.fingerprints & one.fingerprints:
@@ -117,12 +130,13 @@ def _differences(query: Query, one: PastIncident, worded: float, now: datetime) 
     differences = []
     if query.steps and one.steps and not query.steps & one.steps:
         differences.append(f"it was at {_listed(one.steps)}, this is at {_listed(query.steps)}")
-    elif one.steps - query.steps:
+    elif query.steps and one.steps - query.steps:
         differences.append(f"it was at {_listed(one.steps - query.steps)} too")
-    elif query.steps - one.steps:
+    elif one.steps and query.steps - one.steps:
         differences.append(f"this is at {_listed(query.steps - one.steps)} too")
     if query.families and one.family not in query.families:
-        differences.append("another kind of error, or of another participant")
+        near = _near(one.family) in {_near(family) for family in query.families} - {""}
+        differences.append("another code or place" if near else "another kind of error, or of another participant")
     elif worded < 0.6 and not query.fingerprints & one.fingerprints:
         differences.append("worded differently")
     if query.culprit and one.culprit and query.culprit != one.culprit:
@@ -151,6 +165,8 @@ def _wording(wanted: Sequence[str], templates: Iterable[str]) -> Mapping[str, fl
     looked_for = [(template, _words(template)) for template in wanted[:query_templates_max] if template.strip()]
     asked = frozenset[bytes]().union(*(words for _, words in looked_for))
     distinct = [template for template in dict.fromkeys(templates) if template]
+    if not asked or not distinct:
+        return {}
     # All of them in one text: what is done to a million characters at once costs a fraction of as many calls.
     plain = _plain("\n".join(template.replace("\n", " ") for template in distinct))
     counts = dict.fromkeys(asked, 0)

@@ -184,7 +184,7 @@ _wordings: tuple[tuple[Meaning, tuple[str, ...]], ...] = (
         "exceeds (?:the )?(?:available|limit|balance|maximum)", "fraud", "expired card", "not eligible",
         "nicht gedeckt", "abgelehnt: karte", "karte abgelehnt", "nicht auf lager", "solde insuffisant",
         "rupture de stock", "carte refusée", "fondos insuficientes", "saldo insuficiente", "sin existencias",
-        "tarjeta rechazada", "在庫(?:切れ|不足|がありません)", "残高不足", "on hand", "blocked customer",
+        "tarjeta rechazada", "在庫(?:切れ|が?不足|がありません)", "残高不足", "on hand", "blocked customer",
         "account (?:is )?closed",
         "fully (?:loaded|booked)",
     )),

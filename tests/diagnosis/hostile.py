@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -11,11 +13,11 @@ seconds_max = (
 )
 
 
-def combined(pieces: Sequence[str]) -> Iterator[str]:
-    """Each piece after each other one, again and again, and each once before a long rest."""
+def combined(pieces: Sequence[str], *, pairs: int = 150) -> Iterator[str]:
+    """Some of the pieces after some others, again and again; and each by itself, and once before a long rest."""
+    for one, other in random.Random(len(pieces)).sample(list(itertools.permutations(pieces, 2)), pairs):
+        yield ((one + other) * chars)[:chars]
     for one in pieces:
-        for other in pieces:
-            yield ((one + other) * chars)[:chars]
         yield (one + "a" * chars)[:chars]
         yield (one * chars)[: chars - 1] + "\n"
 
