@@ -265,6 +265,7 @@ def _diagnosis(app: App, token: str, telemetry: Telemetry | None) -> Diagnosis:
         redact=redact,
         connected=lambda: app.broker.connected,
         publish_trouble=app.relay.trouble,
+        published=app.relay.published,
     )
     watch = Watch(stores.outcomes, stores.incidents, now=now, source=token, redact=redact, silence=sensors.silence)
     collector = Collector(

@@ -121,6 +121,11 @@ class Relay:
         """The participants to whom the last list could not be published, and what the broker said."""
         return {lane.participant: lane.trouble for lane in self._lanes.values() if lane.trouble}
 
+    def published(self) -> dict[str, int]:
+        """How many commands to each participant the broker has been given and has not confirmed yet. In process that
+        lasts for as long as a handler does."""
+        return {lane.participant: lane.out for lane in self._lanes.values() if lane.out}
+
     # -- lanes -------------------------------------------------------------------------------------------------------
 
     def _lane(self, participant: str) -> _Lane | None:
@@ -167,10 +172,12 @@ class Relay:
     async def _publish(self, lane: _Lane, rows: list[OutboxRow]) -> None:
         ids = {row.id for row in rows}
         self._out |= ids
+        lane.out += len(rows)
         try:
             await self._outcome(lane, rows, await self._send(lane, rows))
         finally:
             self._out -= ids
+            lane.out -= len(rows)
             lane.window.release()
 
     async def _send(self, lane: _Lane, rows: list[OutboxRow]) -> Confirm:
@@ -356,6 +363,7 @@ class _Lane:
         self.some = asyncio.Event()
         self.window = asyncio.Semaphore(lists_in_flight_max)
         self.failures = 0
+        self.out = 0  # rows that the broker has been given, and not answered for
         self.trouble = ""  # what the broker said to the last list, if it did not take it
         self.pace = Pace()
 

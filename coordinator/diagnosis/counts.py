@@ -77,8 +77,8 @@ class Changed:
 
 
 class Counts:
-    """The running totals of the last minutes. `redact` is applied to errors and to what was called; the names of workers
-    and versions stay as they are: everything else knows them by these."""
+    """The running totals of the last minutes. `redact` is applied to errors and to what was called; the names of
+    workers and versions stay as they are: everything else knows them by these."""
 
     def __init__(self, redact: Callable[[str], str]) -> None:
         self._redact = redact

@@ -1,8 +1,8 @@
 """A failure in the form in which it is kept: masked, redacted, with the keys by which it is grouped.
 
-To read an error takes a millisecond, and when much fails, thousands fail in much the same words. So words that differ in
-nothing but long numbers are read once; and of one batch only so many are read at all: the others are taken to be
-what the last of that kind was, from the same step, of the same type, with the same code.
+To read an error takes a millisecond, and when much fails, thousands fail in much the same words. So words that differ
+in nothing but long numbers are read once; and at one time only so many are read at all: the others are taken to be what
+the last of that kind was, from the same step, of the same type, with the same code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from coordinator.saga.event import Failure
 from coordinator.store.observed import FailedStep
 
 words_kept = 1_000
-read_max = 100  # errors of one batch that are read anew
+read_max = 50  # errors that are read anew in one flush
 
 # Longer than any code that tells one kind of error from another.
 _long_numbers = re.compile(r"[0-9a-fA-F]*[0-9][0-9a-fA-F-]{7,}|[0-9]{6,}")
@@ -44,7 +44,7 @@ class Describing:
         self._read = 0
 
     def begin(self) -> None:
-        """A new batch."""
+        """Another flush."""
         self._read = 0
 
     def describe(self, one: Noticed, silence: str | None) -> FailedStep:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from coordinator.diagnosis.cause import Entity, EntityKind
+from coordinator.store.fleet import intervals_missed_max
 from coordinator.store.observed import Occurrence, OccurrenceKind
 from coordinator.store.values import Worker
 
@@ -240,11 +241,18 @@ class Roster:
             command in worker.beat.holding or max(worker.beat.holding.values(), default=0.0) >= busy_seconds
             for worker in live
         )
-        gone = any(sent_at is not None and worker.last_seen >= sent_at for key, worker in self._lost_of(participant))
+        gone = any(
+            sent_at is not None and _may_have_been_there(worker, sent_at) for worker in self._lost_of(participant)
+        )
         return "unheld" if heard and not at_it and not gone else None
 
-    def _lost_of(self, participant: str) -> Iterable[tuple[Key, Worker]]:
-        return [(key, worker) for key, worker in self._lost.items() if key[0] == participant]
+    def _lost_of(self, participant: str) -> Iterable[Worker]:
+        return [worker for key, worker in self._lost.items() if key[0] == participant]
+
+
+def _may_have_been_there(lost: Worker, at: datetime) -> bool:
+    """Whether a worker that was lost may still have been alive at that time, though nothing was heard of it."""
+    return at <= lost.last_seen + timedelta(seconds=intervals_missed_max * lost.beat.interval_seconds)
 
 
 def _worker(worker: Worker) -> Entity:

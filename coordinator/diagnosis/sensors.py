@@ -47,7 +47,8 @@ database = Entity(kind=EntityKind.DATABASE, name="coordinator")
 
 
 class Sensors:
-    """`connected` says whether the broker can be reached, `publish_trouble` to whom publishing fails, and how."""
+    """`connected` says whether the broker can be reached, `publish_trouble` to whom publishing fails, and how,
+    `published` how many commands are with the broker though the outbox still has them."""
 
     def __init__(
         self,
@@ -62,10 +63,12 @@ class Sensors:
         redact: Callable[[str], str],
         connected: Callable[[], bool],
         publish_trouble: Callable[[], Mapping[str, str]],
+        published: Callable[[], Mapping[str, int]],
     ) -> None:
         self._occurrences, self._fleet, self._samples, self._outbox = occurrences, fleet, samples, outbox
         self._definition_store, self._definitions = definition_store, definitions
-        self._now, self._redact, self._connected, self._publish_trouble = now, redact, connected, publish_trouble
+        self._now, self._redact, self._connected = now, redact, connected
+        self._publish_trouble, self._published = publish_trouble, published
         self._roster = Roster(redact)
         self._waiting: deque[Occurrence] = deque()
         self._told: OrderedDict[str, None] = OrderedDict()
@@ -105,7 +108,7 @@ class Sensors:
         if self._looks % slow_look_every == 0:
             await self._look_at_definitions(at)
             self._tell(self._paused(await uncut(self._fleet.holds(at, ended_since=at - lookback)), at))
-        if self._looks % backlog_every == 0:
+        if self._looks % backlog_every == 0 and not blind:  # whatever waits then, waits for another reason
             await self._look_at_backlog(at)
         self._looks += 1
         await self._write()
@@ -208,12 +211,14 @@ class Sensors:
     async def _look_at_backlog(self, at: datetime) -> None:
         waiting = {backlog.participant: backlog for backlog in await uncut(self._outbox.pending())}
         participants = {worker.beat.participant for worker in self._workers} | set(waiting)
+        published = self._published()
         awaited = await uncut(self._samples.awaited(sorted(participants), limit=awaited_max))
         for participant in sorted(participants):
             live = [worker for worker in self._workers if worker.live and worker.beat.participant == participant]
             in_flight = sum(worker.beat.in_flight for worker in live)
             backlog = waiting.get(participant)
-            oldest = (at - backlog.oldest).total_seconds() if backlog and backlog.oldest else 0.0
+            unsent = max(0, backlog.waiting - published.get(participant, 0)) if backlog else 0
+            oldest = (at - backlog.oldest).total_seconds() if unsent and backlog and backlog.oldest else 0.0
             replies = awaited.get(participant, 0)
             if oldest < behind_seconds and replies <= max(awaited_much, 2 * in_flight) and (live or not replies):
                 continue
@@ -224,7 +229,7 @@ class Sensors:
                         at,
                         Entity(kind=EntityKind.PARTICIPANT, name=participant),
                         _quarter(at),
-                        waiting=backlog.waiting if backlog else 0,
+                        waiting=unsent,
                         awaited=replies,
                         in_flight=in_flight,
                         workers=len(live),

@@ -94,6 +94,7 @@ class Watch:
         """Write what has gathered. Raises StoreUnavailable; what was not written is kept, as far as there is room."""
         async with self._flushing:
             await self._flush_counts()
+            self._describing.begin()
             while self._noticed or self._rows:
                 await self._describe()
                 await uncut(self._incidents.record(self._rows, now=self._now()))
@@ -111,7 +112,6 @@ class Watch:
 
     async def _describe(self) -> None:
         """Bring the oldest failures into the form in which they are kept. Masking takes a while: others run between."""
-        self._describing.begin()
         while self._noticed and len(self._rows) < batch_max:
             self._rows.extend(self._described(self._take(described_at_once)))
             await asyncio.sleep(0)

@@ -152,7 +152,7 @@ def test_words_that_differ_in_long_numbers_are_read_once(monkeypatch: pytest.Mon
     assert len(read) == 3  # a short number may be a code
 
 
-def test_of_one_batch_only_so_many_errors_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_one_flush_only_so_many_errors_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     read = read_from_now_on(monkeypatch)
     monkeypatch.setattr(describing, "read_max", 3)
     keeping = Describing()

@@ -142,6 +142,13 @@ def test_what_is_known_of_a_silence_depends_on_who_holds_the_command(roster: Ros
     assert roster.silence("payment", command, at(1)) is None  # a worker is held up: it may be behind that
 
 
+def test_a_worker_that_is_lost_may_have_taken_what_it_never_told_of(roster: Roster) -> None:
+    """Between its last sign of life and its end it may have taken anything."""
+    roster.look([worker("a", live=False), worker("b", seen=40)], at(40))
+    assert roster.silence("payment", command, at(5)) is None
+    assert roster.silence("payment", command, at(16)) == "unheld"
+
+
 def test_only_so_much_is_remembered_of_workers_that_are_gone(roster: Roster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("coordinator.diagnosis.roster.lost_remembered_max", 2)
     many = [worker(f"w{n}", holding={f"s{n}/charge/0/action/0/1": 1.0}) for n in range(4)]

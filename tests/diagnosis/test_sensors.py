@@ -199,6 +199,7 @@ async def test_a_participant_that_does_not_keep_up_is_sampled(house: House, monk
     sample = await occurred(app, OccurrenceKind.BACKLOG)
     assert sample.subject == "participant inventory"
     assert (sample.facts["awaited"], sample.facts["in_flight"], sample.facts["workers"]) == (5, 0, 1)
+    assert (sample.facts["waiting"], sample.facts["oldest_seconds"]) == (0, 0.0)  # all are with the broker
 
 
 @embedded

@@ -12,6 +12,7 @@ from coordinator.store.migration import migrate
 from coordinator.store.outbox import OutboxStore
 from coordinator.store.reader import SagaReader
 from coordinator.store.sagas import SagaStore
+from coordinator.store.samples import SampleReader
 from coordinator.store.values import SagaFilter
 from tests.store.explaining import Work, misfits
 from tests.store.made import command, later, moved, new, noon, saga
@@ -51,6 +52,7 @@ async def filled(fresh_postgres_url: str) -> AsyncIterator[Database]:
 
 async def test_the_hot_statements_use_their_indexes(filled: Database) -> None:
     store, reader, relay_side = SagaStore(filled), SagaReader(filled), OutboxStore(filled)
+    samples = SampleReader(filled)
     kept = [saga() for _ in range(50)]
     commands = [command(one) for one in kept]
     await store.create([new(one, row, caller="a", key=one.id) for one, row in zip(kept, commands, strict=True)])
@@ -83,6 +85,10 @@ async def test_the_hot_statements_use_their_indexes(filled: Database) -> None:
         (lambda: read(SagaFilter(step="charge")), {"sagas_pkey", "steps_pkey"}),
         (lambda: reader.get(ids[0]), {"sagas_pkey", "steps_pkey", "outbox_pkey"}),
         (lambda: reader.history(ids[0]), {"history_pkey"}),
+        (lambda: samples.sagas(ids[:20]), {"sagas_pkey", "steps_pkey"}),
+        (lambda: samples.histories(ids[:20]), {"history_pkey"}),
+        (lambda: samples.completed("rare", later(-9), later(9), limit=15), {"sagas_by_definition"}),
+        (lambda: samples.awaited(["payment", "inventory"], limit=100), {"sagas_waiting"}),
     ]
     assert await misfits(filled, engine_side, engine_side=True) == []
     assert await misfits(filled, reading, engine_side=False) == []
