@@ -196,7 +196,7 @@ class Incidents(Controller):
 
     @post(
         "/{incident_id:str}/feedback",
-        summary="Say whether the newest report is right, and what resolved the incident",
+        summary="Say whether the newest report is right, and what resolved the incident, which ends it",
         operation_class=taking(body_of(Feedback)),
         responses=documented(*read_refusals, "unknown-incident", "diagnosis-off"),
         status_code=200,
@@ -207,7 +207,7 @@ class Incidents(Controller):
         asked = await read_body(request, Feedback)
         row = await _incident(desk, incident_id)
         culprit = _culprit(asked)
-        reports = desk.diagnosis.reports
+        diagnosis, reports = desk.diagnosis, desk.diagnosis.reports
         kept = FeedbackRow(
             incident_id=row.id,
             report_version=row.report_version,
@@ -222,6 +222,8 @@ class Incidents(Controller):
         if before is not None:
             kept = _also(kept, before)
         await reports.say(kept)
+        if asked.resolution:
+            await diagnosis.incidents.resolve(row.id, by=kept.by, resolution=asked.resolution, now=kept.at)
         return told.said(kept)
 
 
