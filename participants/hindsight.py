@@ -54,8 +54,9 @@ async def tell_why(app: App, console: Console, saga_id: str, resolved: str) -> N
     if report is None:
         return
     width = min(console.width, width_max)
-    text = "\n".join(as_lines(report, width - 4, whole=False))
-    console.print(Panel(Text(text), box=ROUNDED, title="why", title_align="left", width=width, border_style="dim"))
+    headline, *lines = as_lines(report, width - 4, whole=False)
+    text = Text.assemble((headline, "bold"), "\n", "\n".join(lines))
+    console.print(Panel(text, box=ROUNDED, title="why", title_align="left", width=width, border_style="dim"))
     now = app.clock.now()
     for incident_id in sorted(filter(None, incidents)):
         said = FeedbackRow(incident_id, report.version, by="demo", at=now, resolution=resolved)
