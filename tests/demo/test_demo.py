@@ -68,6 +68,7 @@ async def test_the_demo_says_why_an_order_failed_and_the_next_run_remembers_it(t
     assert re.search(r"cause +dependency card-provider answers too late|can't be reached", unreachable)
     assert re.search(r"undone +create-order, reserve-stock", unreachable)
     assert re.search(r"did not happen +charge-card", unreachable)
+    assert "card-provider accepted no connection within" in unreachable
     assert "retry with backoff" in unreachable
     assert "Seen before" not in "".join(whys[0])
     assert all("Seen before" in why for why in whys[1])
