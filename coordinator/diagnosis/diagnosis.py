@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from coordinator.diagnosis.forgetting import Forgetting
-from coordinator.diagnosis.llm.narrator import Narrator
 from coordinator.diagnosis.healing.healer import Healer
+from coordinator.diagnosis.llm.narrator import Narrator
 from coordinator.diagnosis.reporter import Reporter
 from coordinator.diagnosis.sensors import Sensors
 from coordinator.diagnosis.watch import Watch
