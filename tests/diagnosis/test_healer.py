@@ -113,7 +113,7 @@ async def test_silence_after_a_circuit_is_failure(ward: Ward) -> None:
     started = asyncio.ensure_future(ward.orders(1))
 
     async def sent() -> bool:
-        return bool(ward.puppets["payment"].heard[12:])
+        return bool(ward.puppets["payment"].heard[12:]) and not await ward.app.stores.outbox.pending()
 
     await eventually(sent, "a probe")
     ward.pass_time(120)
@@ -327,11 +327,24 @@ async def test_what_a_crash_left_half_done_is_done(ward: Ward) -> None:
     assert await ward.holds() == []
 
     await ward.another_healer().step()
-    pause, throttle = await ward.holds()
-    await stores.fleet.end(throttle.id, by="ada", now=ward.app.clock.now())
-    await ward.another_healer().step()
+    assert [hold.rate_per_second for hold in await ward.holds()] == [None, 1.0]
 
-    assert [hold.id for hold in await ward.holds()] == [pause.id]  # what a person ended stays ended
+
+async def test_what_a_crash_left_between_the_two_is_completed_and_what_a_person_ended_is_not(ward: Ward) -> None:
+    await failing(ward)
+    row = await ward.consider(circuit)
+    pause, throttle = await ward.holds()
+    fleet, now = ward.app.stores.fleet, ward.app.clock.now()
+    await fleet.end(throttle.id, by="ada", now=now)
+    await ward.another_healer().step()
+    assert await ward.holds() == [pause]
+
+    ward.pass_time(10)
+    longer = {"by": "amends-healer", "reason": pause.reason, "ends_at": now + timedelta(seconds=240)}
+    await fleet.hold(HoldScope.PARTICIPANT, "payment", now=ward.app.clock.now(), **longer)  # and there it was killed
+    await ward.another_healer().step()
+    assert [hold.rate_per_second for hold in await ward.holds()] == [None, 1.0]
+    assert (await ward.rows()) == [row]
 
 
 async def test_switched_off_it_ends_what_began_by_itself_and_begins_nothing(ward: Ward) -> None:

@@ -34,8 +34,8 @@ once = {"max_attempts": 1}
 order: dict[str, Any] = {
     "name": "order",
     "steps": [
-        {"name": "charge", "participant": "payment", "action": "charge", "compensation": "refund", "retry": once,
-         "compensation_retry": once},
+        {"name": "charge", "participant": "payment", "action": "charge", "compensation": "refund", "timeout": 100,
+         "retry": once, "compensation_retry": once},
         {"name": "ship", "participant": "delivery", "action": "ship", "compensation": "recall", "retry": once},
     ],
 }  # fmt: skip

@@ -166,7 +166,7 @@ class Redrives:
         flight = [letter for letter in sent if not letter.redelivered and (letter.resolved_at or at) > settled]
         waiting = [
             letter.id
-            for letter in await self._page(remedy, DeadLetterStatus.OPEN)
+            for letter in reversed(await self._page(remedy, DeadLetterStatus.OPEN))  # the oldest first
             if not letter.redelivered and letter.id not in self._refused
         ]
         group = Group(waiting, len(flight), len(sent) - len(again) - len(flight), len(again))
