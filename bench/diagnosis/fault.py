@@ -55,6 +55,7 @@ class Fault:
 
     def __init__(self, name: str, *, start: float, end: float = 1e9) -> None:
         self.name, self.at, self.until = name, start, end
+        self.blamed: set[tuple[str, str]] = set()  # kinds and names of whom only the run itself can name
 
     def active(self, stage: Stage) -> bool:
         return self.at <= stage.seconds < self.until

@@ -13,6 +13,8 @@ from bench.diagnosis.service import Visit
 from bench.diagnosis.topology import Definition
 from bench.diagnosis.wording import Wording
 
+touching_seconds = 1.0  # a delay that is shorter than this fails nobody by itself
+
 Saying = Callable[[Wording, Visit], BaseException]
 
 
@@ -65,7 +67,10 @@ class Trouble(Fault):
         self.seconds, self.happens = seconds, happens
 
     def hits(self, stage: Stage, visit: Visit) -> bool:
-        return self.active(stage) and self.where.covers(visit) and stage.chance.random() < self.share
+        hit = self.active(stage) and self.where.covers(visit) and stage.chance.random() < self.share
+        if hit and self.where.numbers is not None:
+            self.blamed.add(("worker", f"{visit.worker.service.name}/{visit.worker.name}"))
+        return hit
 
     def before(self, stage: Stage, visit: Visit) -> BaseException | None:
         if self.point == "before" and self.hits(stage, visit):
@@ -109,7 +114,10 @@ class Slow(Fault):
             return None
         if stage.chance.random() >= self.share:
             return None
-        return (seconds + self.seconds * stage.chance.lognormvariate(0, 0.25), True, None)
+        delay = self.seconds * stage.chance.lognormvariate(0, 0.25)
+        if delay > touching_seconds:
+            stage.touched[visit.command.saga_id].add(self.name)
+        return (seconds + delay, True, None)
 
     def pause_seconds(self, stage: Stage, visit: Visit) -> float:
         if self.where.dependency or not self.active(stage) or not self.where.covers(visit):
@@ -194,13 +202,12 @@ class Poison(Fault):
     ) -> None:
         super().__init__(name, start=start)
         self.definition, self.fields, self.every_seconds = definition, dict(fields), every_seconds
-        self.sagas: list[str] = []
 
     async def run(self, stage: Stage) -> None:
         await self.begins()
         while True:
             saga_id = await stage.begin(self.definition, self.fields)
-            self.sagas.append(saga_id)
+            self.blamed.add(("saga", saga_id))
             stage.touched[saga_id].add(self.name)
             await asyncio.sleep(self.every_seconds)
 
@@ -263,6 +270,7 @@ class Lose(Fault):
         ]
 
     async def _lose(self, stage: Stage, running: Any, turn: int) -> None:
+        self.blamed.add(("worker", f"{running.here.service.name}/{running.here.name}"))
         if self.hangs:
             running.line.hang()
             await asyncio.sleep(self.noticed_seconds)

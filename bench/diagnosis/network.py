@@ -137,5 +137,3 @@ class LineConsumer:
         """Over a line that hangs nobody hears it."""
         if self._up.is_set():
             await self._consumer.close()
-
-

@@ -31,7 +31,7 @@ async def {function}(call):
 action_source = """
 async def {function}(data, command{tx}):
     told = {{**(data or {{}})}}
-    check_{function}(told)
+    check_{function}(told, here.takes(command))
     visit = here.visit("{action}", command, {staged})
     refusal = await visit.begin()
     if refusal is not None:
@@ -40,9 +40,9 @@ async def {function}(data, command{tx}):
         await clients[call.dependency](call)
     return await finish_{function}(visit)
 
-def check_{function}(told):
+def check_{function}(told, needed):
     total = 0
-    for name in needed["{action}"]:
+    for name in needed:
         value = told[name]
         if name in numbers:
             total = total + value
@@ -87,6 +87,7 @@ class Happening(Protocol):
     def result(self, visit: Visit, given: dict[str, Any]) -> Any: ...
     def occurred(self, visit: Visit) -> None: ...
     def gives(self, definition: str, step: str) -> tuple[str, ...]: ...
+    def takes(self, definition: str, step: str) -> tuple[str, ...]: ...
 
 
 class Visit:
@@ -156,7 +157,6 @@ class WorkerHere:
         host: str,
         version: str,
         settings: Mapping[str, str],
-        needed: Mapping[str, tuple[str, ...]],
         concurrency: int,
         leave_out: frozenset[str] = frozenset(),
     ) -> None:
@@ -171,7 +171,7 @@ class WorkerHere:
             for action, work in works.items():
                 if action in leave_out:
                     continue
-                function = self._compiled(kind, action, work, needed)
+                function = self._compiled(kind, action, work)
                 effects: Effects = "external" if work.external else "transactional"
                 register = self.participant.action if kind == "action" else self.participant.compensation
                 register(action, effects=effects)(function)
@@ -180,6 +180,10 @@ class WorkerHere:
         work = self.service.actions.get(action) or self.service.compensations[action]
         return Visit(self, action, work, command, staged)
 
+    def takes(self, command: Command) -> tuple[str, ...]:
+        """The fields that a step's input has."""
+        return self.world.takes(command.saga, command.step)
+
     def value_of(self, name: str, command: Command) -> Any:
         """A field of a result: the same for every attempt of a command."""
         chance = random.Random(f"{command.id}/{name}")
@@ -187,14 +191,13 @@ class WorkerHere:
             return round(chance.uniform(5, 400), 2)
         return f"{name[:3]}_{chance.getrandbits(40):010x}"
 
-    def _compiled(self, kind: str, action: str, work: Work, needed: Mapping[str, tuple[str, ...]]) -> Callable[..., Any]:
+    def _compiled(self, kind: str, action: str, work: Work) -> Callable[..., Any]:
         module = self.service.name.replace("-", "_")
         function = action.replace("-", "_")
         names: dict[str, Any] = {
             "__name__": f"{module}.handlers",
             "here": self,
             "numbers": numbers,
-            "needed": needed,
             "clients": self._clients(module, work),
             "Refused": Refused,
         }

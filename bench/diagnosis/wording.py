@@ -96,16 +96,16 @@ class Httpx:
         return made("RemoteProtocolError", "Server disconnected without sending a response.", home="httpx")
 
     def unique(self, table: str, key: str) -> BaseException:
-        said = f'duplicate key value violates unique constraint "{table}_pkey"\nDETAIL:  Key (id)=({key}) already exists.'
+        said = (
+            f'duplicate key value violates unique constraint "{table}_pkey"\nDETAIL:  Key (id)=({key}) already exists.'
+        )
         return made("UniqueViolation", said, home="psycopg.errors", sqlstate="23505")
 
     def stale(self, table: str) -> BaseException:
         return made("StaleRow", f"row of {table} was changed since it was read: expected revision 3, found 4")
 
     def deadlock(self, table: str) -> BaseException:
-        said = (
-            "deadlock detected\nDETAIL:  Process 4711 waits for ShareLock on transaction 88123; blocked by process 4720."
-        )
+        said = "deadlock detected\nDETAIL:  Process 4711 waits for ShareLock on transaction 88123; blocked by process 4720."
         return made("DeadlockDetected", said, home="psycopg.errors", sqlstate="40P01")
 
     def lock_wait(self, table: str) -> BaseException:
@@ -162,7 +162,9 @@ class Aiohttp(Httpx):
 
         deep = ssl.SSLCertVerificationError(1, "certificate verify failed: certificate has expired (_ssl.c:1016)")
         deep.verify_code = 10
-        said = f"Cannot connect to host {place}.internal:443 ssl:True [SSLCertVerificationError: certificate has expired]"
+        said = (
+            f"Cannot connect to host {place}.internal:443 ssl:True [SSLCertVerificationError: certificate has expired]"
+        )
         return made("ClientConnectorCertificateError", said, home="aiohttp", cause=deep)
 
     def reset(self, place: str) -> BaseException:

@@ -42,7 +42,7 @@ class Plan:
     seed: int
     wording: Wording
     faults: Sequence[Fault] = ()
-    sagas_per_second: float = 1.0
+    sagas_per_second: float = 0.85
     onset: float = 180.0
     seconds: float = 360.0
     declines: Mapping[str, float] = field(default_factory=dict)  # "service.action" -> rate, instead of the usual one
@@ -80,11 +80,11 @@ class Running:
 class World:
     """One run. `faults` act through the methods that change workers, lines and definitions."""
 
-    def __init__(self, plan: Plan, folder: Path, database: Path) -> None:
+    def __init__(self, plan: Plan, database: Path) -> None:
         self.plan, self.theme = plan, plan.theme
         self.chance = random.Random(plan.seed)
         self._load = random.Random(plan.seed + 1)
-        self._folder, self._file = folder, database
+        self._file = database
         self.broker = LocalBroker(queue_messages_max=100_000)
         self.line = Line(self.broker)
         self.workers: dict[str, list[Running]] = {}
@@ -126,7 +126,8 @@ class World:
     async def __aexit__(self, *_: object) -> None:
         for task in self.tasks:
             task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        ended = await asyncio.gather(*self.tasks, return_exceptions=True)
+        broken = [error for error in ended if isinstance(error, Exception)]
         self.line.mend()
         for workers in self.workers.values():
             for worker in workers:
@@ -136,6 +137,8 @@ class World:
         )
         await self.app.stop(close_broker=False)
         await self.broker.close()
+        if broken:
+            raise broken[0]  # a fault that did not take place as it should have
 
     async def live(self) -> None:
         """Let sagas begin until the time is over, and give those that are under way a while to end."""
@@ -187,7 +190,6 @@ class World:
             host=host,
             version=version,
             settings=settings,
-            needed=self._needed(service),
             concurrency=concurrency,
             **changed,
         )
@@ -222,14 +224,6 @@ class World:
 
     def of(self, service: str) -> list[Running]:
         return list(self.workers[service])
-
-    def _needed(self, service: Service) -> dict[str, tuple[str, ...]]:
-        found: dict[str, tuple[str, ...]] = dict.fromkeys((*service.actions, *service.compensations), ())
-        for definition in self.theme.definitions:
-            for step in definition.steps:
-                if step.service == service.name:
-                    found[step.action] = tuple(dict.fromkeys((*found[step.action], *step.takes)))
-        return found
 
     # --- what happens to work (Happening) -----------------------------------------------------------------------------
 
@@ -294,6 +288,9 @@ class World:
     def gives(self, definition: str, step: str) -> tuple[str, ...]:
         return self.theme.definition(definition).step(step).gives
 
+    def takes(self, definition: str, step: str) -> tuple[str, ...]:
+        return tuple(self.theme.definition(definition).step(step).takes)
+
     def occurred(self, visit: Visit) -> None:
         happened = self.ledger[visit.command.saga_id, visit.command.step]
         if visit.command.kind is Kind.ACTION:
@@ -338,6 +335,5 @@ class World:
 
 def seconds_of(loop: asyncio.AbstractEventLoop) -> float:
     """The same time as the coordinator's clock says, in Unix seconds."""
-
 
     return began.timestamp() + loop.time()

@@ -9,12 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from coordinator.diagnosis.template import family, fingerprint, template_of
 from coordinator.saga.decision import Decision, Incident
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.event import Answer, CommandId, Failure, Kind, Replied
 from coordinator.saga.state import CauseKind, Direction, Saga, StepRun, StepStatus
-from coordinator.store.observed import FailedStep
 
 no_reply = "NoReply"  # the type of a failure that is silence
 message_chars_max = 2_000
@@ -136,38 +134,3 @@ def _how(run: StepRun) -> str:
     if run.status is StepStatus.REFUSED:
         return CauseKind.REFUSED
     return CauseKind.UNKNOWN if run.unclean else CauseKind.FAILED
-
-
-def described(one: Noticed, silence: str | None) -> FailedStep:
-    """A failure as it is kept: masked, redacted, with the two keys by which it is found again. `silence` says what is
-    known of why nobody answered, in a word, of one that is silent."""
-    failure = one.failure
-    told = None if silence else failure  # what is known of a silence tells more than that it is one
-    cause = silence or one.cause
-    return FailedStep(
-        saga_id=one.saga_id,
-        step=one.step,
-        kind=one.kind.value,
-        at=one.at,
-        definition=one.definition,
-        version=one.version,
-        participant=one.participant,
-        cause=one.cause,
-        error_type=template_of(failure.type) if failure else "",
-        code=template_of(failure.code) if failure and failure.code else "",
-        template=template_of(failure.message or failure.type) if failure else one.cause.replace("_", " "),
-        fingerprint=fingerprint(
-            definition=one.definition, step=one.step, kind=one.kind.value, failure=told, cause=cause
-        ),
-        family=_family(one, told, silence),
-        worker=one.worker,
-        worker_version=one.worker_version,
-        attempts=one.attempts,
-        business_key=one.business_key,
-    )
-
-
-def _family(one: Noticed, failure: Failure | None, silence: str | None) -> str:
-    if failure is None and silence is None:
-        return f"{one.participant}:{one.cause}"  # a deadline, a zombie: nobody was silent
-    return family(participant=one.participant, failure=failure, cause=silence or one.cause)

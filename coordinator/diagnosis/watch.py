@@ -14,7 +14,8 @@ from datetime import datetime
 from typing import Protocol
 
 from coordinator.diagnosis.counts import Changed, Counts
-from coordinator.diagnosis.failures import Noticed, described, noticed
+from coordinator.diagnosis.describing import Describing
+from coordinator.diagnosis.failures import Noticed, noticed
 from coordinator.errors import StoreUnavailable
 from coordinator.saga.decision import Decision
 from coordinator.saga.definition import SagaDefinition
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 flush_seconds = 2.0
 failures_waiting_max = 20_000
 batch_max = 500  # failures of one transaction
-described_at_once = 25  # failures that are masked before others may run
+described_at_once = 5  # failures that are masked before others may run
 
 
 class Silence(Protocol):
@@ -55,6 +56,7 @@ class Watch:
         self._now, self._source, self._silence = now, source, silence
         self._counts = Counts(redact)
         self._noticed: deque[Noticed] = deque()
+        self._describing = Describing()
         self._rows: list[FailedStep] = []  # described, and not written yet
         self._flushing = asyncio.Lock()
         self.failures_dropped = 0
@@ -109,6 +111,7 @@ class Watch:
 
     async def _describe(self) -> None:
         """Bring the oldest failures into the form in which they are kept. Masking takes a while: others run between."""
+        self._describing.begin()
         while self._noticed and len(self._rows) < batch_max:
             self._rows.extend(self._described(self._take(described_at_once)))
             await asyncio.sleep(0)
@@ -121,7 +124,7 @@ class Watch:
         for one in failures:
             try:
                 silence = self._silence(one.participant, one.command, one.sent_at) if one.silent else None
-                rows.append(described(one, silence))
+                rows.append(self._describing.describe(one, silence))
             except Exception:
                 self.faults += 1
                 log.exception(

@@ -1,13 +1,19 @@
-"""The analyser as a whole: any case becomes a report that holds together."""
+"""The analyser as a whole: any case becomes a report that holds together, and named troubles are found."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
 
 from coordinator.diagnosis.analyser import analyse
 from coordinator.diagnosis.case import Case
 from coordinator.diagnosis.cause import FaultClass
+from coordinator.diagnosis.evidence import Trust
 from coordinator.diagnosis.report import Report
 from coordinator.saga.event import Call
 from tests.diagnosis.cases import World, fails, noon
+from tests.diagnosis.scenarios import Scenario, everything
 
 
 def holds_together(report: Report) -> None:
@@ -20,6 +26,30 @@ def holds_together(report: Report) -> None:
     assert len(known) == len(report.evidence)
     assert sum(one.confidence for one in report.hypotheses) <= 1.0 + 1e-6
     assert all(one.culprit for one in report.hypotheses if one.cls is not FaultClass.UNKNOWN)
+    verdict = report.verdict
+    if verdict.cls is not FaultClass.UNKNOWN:
+        assert len(verdict.supports) >= 2
+        firm = {item.id for item in report.evidence if item.trust in (Trust.COORDINATOR, Trust.INFRA)}
+        assert firm & set(verdict.supports)
+
+
+@pytest.mark.parametrize("build", everything, ids=lambda build: build.__name__)
+def test_the_trouble_is_found(build: Callable[[], Scenario]) -> None:
+    scenario = build()
+    report = analyse(scenario.case)
+    holds_together(report)
+    told = [(str(one.cls), str(one.culprit), one.confidence) for one in report.hypotheses]
+    assert report.verdict.cls is scenario.cls, told
+    if scenario.culprits:
+        assert str(report.verdict.culprit) in scenario.culprits, told
+    assert not {str(one.culprit) for one in report.hypotheses[:1]} & set(scenario.innocent)
+    assert set(scenario.flags) <= {str(flag) for flag in report.flags}
+
+
+@pytest.mark.parametrize("build", everything, ids=lambda build: build.__name__)
+def test_the_same_case_gives_the_same_report(build: Callable[[], Scenario]) -> None:
+    case = build().case
+    assert analyse(case) == analyse(case)
 
 
 def test_a_case_with_nothing_in_it_is_unknown() -> None:
@@ -31,11 +61,8 @@ def test_a_case_with_nothing_in_it_is_unknown() -> None:
 def test_the_first_failure_ever_names_the_dependency_that_could_not_be_reached() -> None:
     world = World()
     call = Call("card-provider", 2.0, "ConnectTimeout", "errno ETIMEDOUT")
-    seen = world.saga(
-        charge_card=fails(
-            "ConnectTimeout", "card-provider did not answer", "errno ETIMEDOUT", seconds=2.0, calls=(call,)
-        )
-    )
+    failing = fails("ConnectTimeout", "no answer", "errno ETIMEDOUT", seconds=2.0, calls=(call,))
+    seen = world.saga(charge_card=failing)
     report = analyse(world.case(focus=seen))
     holds_together(report)
     assert report.verdict.cls is FaultClass.DOWNSTREAM_TIMEOUT

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from coordinator.diagnosis.failures import described
+from coordinator.diagnosis import describing
+from coordinator.diagnosis.describing import Describing
+from coordinator.diagnosis.failures import Noticed
 from coordinator.saga.event import Answer, CancelRequested, Effect, Failure, Kind
 from tests.diagnosis.lives import Life, began
 from tests.engine.conftest import chain
@@ -83,10 +85,10 @@ def test_a_silence_is_told_apart_by_what_is_known_of_it() -> None:
     life = Life(of()).reply("reserve").pass_time(31)
     (one,) = life.failed
     assert (one.cause, one.silent, one.worker) == ("unknown", True, "")
-    families = {silence: described(one, silence).family for silence in (None, "lost", "unheld")}
+    families = {silence: Describing().describe(one, silence).family for silence in (None, "lost", "unheld")}
     assert len(set(families.values())) == 3
     assert all(family.startswith("payment:") for family in families.values())
-    assert len({described(one, silence).fingerprint for silence in (None, "lost", "unheld")}) == 3
+    assert len({Describing().describe(one, silence).fingerprint for silence in (None, "lost", "unheld")}) == 3
 
 
 @pytest.mark.parametrize(("said", "cause"), [(Answer.REFUSED, "refused"), (Answer.FAILED, "failed")])
@@ -107,7 +109,7 @@ def test_a_participant_that_nobody_runs_is_told_once() -> None:
     assert told(life) == [("charge", "action", "no_consumer")]
     life.pass_time(100, unattended=frozenset({"payment"}))
     assert len(life.failed) == 1
-    row = described(life.failed[0], None)
+    row = Describing().describe(life.failed[0], None)
     assert (row.template, row.error_type, row.family) == ("no consumer", "", "payment:no_consumer")
 
 
@@ -124,9 +126,59 @@ def test_a_zombie_is_told_and_not_by_what_the_step_said_before() -> None:
 def test_what_is_kept_is_masked_and_bounded() -> None:
     long = Failure("E" * 500, "card 4111111111111111 of ann@example.com " + "x" * 9000, code="pi_3OaB2cD4")
     life = Life(of()).reply("reserve").reply("charge", Answer.REFUSED, failure=long)
-    row = described(life.failed[0], None)
+    row = Describing().describe(life.failed[0], None)
     assert "ann@example.com" not in row.template
     assert "4111" not in row.template
     assert len(row.template) <= 500
     assert len(row.family) <= 200
     assert len(row.fingerprint) == 40
+
+
+def declined(count: int, message: str) -> list[Noticed]:
+    failures = []
+    for number in range(count):
+        said = Failure("Declined", message.format(number))
+        failures += Life(of()).reply("reserve").reply("charge", Answer.REFUSED, failure=said).failed
+    return failures
+
+
+def test_words_that_differ_in_long_numbers_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = read_from_now_on(monkeypatch)
+    keeping = Describing()
+    rows = [keeping.describe(one, None) for one in declined(20, "order {:09d} was declined")]
+    assert len(read) == 1
+    assert len({row.fingerprint for row in rows}) == 1
+    [keeping.describe(one, None) for one in declined(2, "SQLSTATE 4000{}")]
+    assert len(read) == 3  # a short number may be a code
+
+
+def test_of_one_batch_only_so_many_errors_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = read_from_now_on(monkeypatch)
+    monkeypatch.setattr(describing, "read_max", 3)
+    keeping = Describing()
+    rows = [keeping.describe(one, None) for one in declined(10, "gone {} away")]
+    assert (len(rows), len(read)) == (10, 3)
+    keeping.begin()
+    keeping.describe(declined(11, "gone {} away")[-1], None)
+    assert len(read) == 4
+
+
+def test_what_is_remembered_of_words_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(describing, "words_kept", 2)
+    keeping = Describing()
+    for one in declined(5, "gone {} away"):
+        keeping.describe(one, None)
+    assert len(keeping._exact) == 2
+
+
+def read_from_now_on(monkeypatch: pytest.MonkeyPatch) -> list[Noticed]:
+    """What is really read, from now on."""
+    read: list[Noticed] = []
+    really = describing._read
+
+    def reading(one: Noticed, silence: str | None) -> describing._Words:
+        read.append(one)
+        return really(one, silence)
+
+    monkeypatch.setattr(describing, "_read", reading)
+    return read

@@ -95,15 +95,16 @@ def _entity(occurrence: Occurrence) -> Entity | None:
     facts = occurrence.facts
     if entity is None:
         return None
-    if occurrence.kind is OccurrenceKind.VERSION_SEEN and entity.kind is EntityKind.PARTICIPANT and facts.get("version"):
-        return version_entity(entity.name, str(facts["version"]))
-    if occurrence.kind is OccurrenceKind.SETTING_CHANGED and entity.kind is not EntityKind.SETTING:
-        if facts.get("setting"):
-            return setting_entity(entity.name.partition("/")[0], str(facts["setting"]))
-    if occurrence.kind is OccurrenceKind.DEFINITION_REGISTERED and entity.kind is EntityKind.DEFINITION:
-        if facts.get("version") is not None:
-            return Entity(kind=EntityKind.DEFINITION_VERSION, name=f"{entity.name}@{facts['version']}")
-    return entity
+    version, setting = facts.get("version"), facts.get("setting")
+    match occurrence.kind, entity.kind:
+        case OccurrenceKind.VERSION_SEEN, EntityKind.PARTICIPANT if version:
+            return version_entity(entity.name, str(version))
+        case OccurrenceKind.SETTING_CHANGED, EntityKind.PARTICIPANT | EntityKind.WORKER if setting:
+            return setting_entity(entity.name.partition("/")[0], str(setting))
+        case OccurrenceKind.DEFINITION_REGISTERED, EntityKind.DEFINITION if version is not None:
+            return Entity(kind=EntityKind.DEFINITION_VERSION, name=f"{entity.name}@{plain(str(version))}")
+        case _:
+            return entity
 
 
 def _owner(entity: Entity, occurrence: Occurrence) -> tuple[str, str]:

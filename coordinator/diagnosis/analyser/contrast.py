@@ -1,5 +1,5 @@
-"""The fleet as a natural experiment: what fails here and works there, in the same minutes. A version, a host, a worker or
-a plan that fails where its like do not is to blame; one that is as healthy as its like is not."""
+"""The fleet as a natural experiment: what fails here and works there, in the same minutes. A version, a host, a worker
+or a plan that fails where its like do not is to blame; one that is as healthy as its like is not."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from coordinator.diagnosis.analyser.naming import (
     definition_entity,
     host_entity,
     percent,
+    setting_entity,
     short,
     step_entity,
     version_entity,
     worker_entity,
 )
 from coordinator.diagnosis.analyser.onset import Onset
+from coordinator.diagnosis.case import Case
 from coordinator.diagnosis.cause import Entity
 from coordinator.diagnosis.evidence import EvidenceKind, Trust
 
@@ -31,6 +33,8 @@ healthy_rate_max = 0.2
 failing_rate_min = 0.6
 times_min = 4.0  # how much more often than its like, where not everything fails
 values_max = 200  # of one dimension
+settings_max = 40
+setting_values_max = 3
 
 
 class Dimension(StrEnum):
@@ -39,6 +43,7 @@ class Dimension(StrEnum):
     DEFINITION_VERSION = "definition_version"
     STEP = "step"
     WORKER_VERSION = "worker_version"
+    SETTING = "setting"
     HOST = "host"
     WORKER = "worker"
 
@@ -74,6 +79,7 @@ class Contrasts:
     """What stands out (`guilty`, the least specific first), what does not (`healthy`), and whether two values that
     stand out can't be told apart."""
 
+    all: tuple[Contrast, ...]
     guilty: tuple[Contrast, ...]
     healthy: tuple[Contrast, ...]
     twins: tuple[tuple[Contrast, Contrast], ...]  # they fail and work on the same attempts
@@ -81,14 +87,21 @@ class Contrasts:
     def of(self, dimension: Dimension) -> Contrast | None:
         return next((one for one in self.guilty if one.dimension is dimension), None)
 
+    def share(self, entity: Entity) -> Share:
+        """How an entity fared since the onset."""
+        return next((one.inside for one in self.all if one.entity == entity), Share())
 
-def contrasts_of(failing: Failing, fleet: Fleet, onset: Onset, ledger: Ledger) -> Contrasts:
+
+def contrasts_of(case: Case, failing: Failing, fleet: Fleet, onset: Onset, ledger: Ledger) -> Contrasts:
     """Compare everything with its like, since the onset, at the failing steps."""
     start = onset.minute
     now = [row for row in fleet.own if start is None or row.minute >= start]
     earlier = [row for row in fleet.own if start is not None and row.minute < start]
     found: list[Contrast] = []
     for dimension in Dimension:
+        if dimension is Dimension.SETTING:
+            found += _settings(case, failing, now, earlier, ledger)
+            continue
         key = _keys[dimension]
         if dimension is Dimension.HOST:  # whatever runs on a host can tell how it is
             rows = [row for row in fleet.rows if start is None or row.minute >= start]
@@ -105,7 +118,26 @@ def contrasts_of(failing: Failing, fleet: Fleet, onset: Onset, ledger: Ledger) -
     healthy = [one for one in found if one not in guilty and one.inside.total >= count_min]
     healthy = [one for one in healthy if one.inside.rate <= healthy_rate_max and one.outside.rate > one.inside.rate]
     guilty = _least_specific(guilty)
-    return Contrasts(tuple(guilty), tuple(healthy), tuple(_twins(guilty)))
+    return Contrasts(tuple(found), tuple(guilty), tuple(healthy), tuple(_twins(guilty)))
+
+
+def _settings(case: Case, failing: Failing, now: list[Row], earlier: list[Row], ledger: Ledger) -> list[Contrast]:
+    """Workers of one participant that were started with different settings, compared by each of them."""
+    settings = {(one.participant, one.worker): one.settings for one in case.workers if one.settings}
+    names = sorted({(owner, name) for (owner, _), mine in settings.items() for name in mine})
+    found: list[Contrast] = []
+    for owner, name in names[:settings_max]:
+
+        def key(row: Row, owner: str = owner, name: str = name) -> Hashable | None:
+            mine = settings.get((row.place.participant, row.place.worker))
+            return (owner, name, mine.get(name, "")) if mine is not None and row.place.participant == owner else None
+
+        shares = Fleet.by(now, key, late_is_bad=failing.silent)
+        # A value that each worker has to itself, like an address, tells no more than the worker's name does.
+        if 2 <= len(shares) <= setting_values_max:
+            before = Fleet.by(earlier, key, late_is_bad=failing.silent)
+            found += _compared(Dimension.SETTING, shares, shares, before, ledger)
+    return found
 
 
 def _participant_key(name: str, row: Row) -> tuple[str, str] | None:
@@ -131,6 +163,8 @@ def _entity(dimension: Dimension, value: Hashable) -> Entity:
             return step_entity(definition, step)
         case Dimension.WORKER_VERSION, (str(participant), str(version)):
             return version_entity(participant, version)
+        case Dimension.SETTING, (str(participant), str(setting), str()):
+            return setting_entity(participant, setting)
         case Dimension.WORKER, (str(participant), str(worker)):
             return worker_entity(participant, worker)
         case _:
@@ -186,13 +220,12 @@ def _twins(guilty: list[Contrast]) -> list[tuple[Contrast, Contrast]]:
     ]
 
 
-def _entry(
-    dimension: Dimension, entity: Entity, inside: Share, outside: Share, before: Share, ledger: Ledger
-) -> Ref:
+def _entry(dimension: Dimension, entity: Entity, inside: Share, outside: Share, before: Share, ledger: Ledger) -> Ref:
     z = z_of(inside.bad, inside.total, outside.bad, outside.total)
     healthy = inside.rate <= healthy_rate_max and z <= 0
     what = f"any other {str(dimension).replace('_', ' ')}"
-    text = f"{short(entity)}: {inside.bad} of {inside.total} failed ({percent(inside.rate)})"
+    name = f"{short(entity)} of some workers" if dimension is Dimension.SETTING else short(entity)
+    text = f"{name}: {inside.bad} of {inside.total} failed ({percent(inside.rate)})"
     text += f", with {what} {outside.bad} of {outside.total} ({percent(outside.rate)})."
     if before.total:
         text += f" Before: {before.bad} of {before.total}."

@@ -5,18 +5,19 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from coordinator.diagnosis.analyser.failing import Failing
-from coordinator.diagnosis.analyser.figures import added, quantile, z_of
+from coordinator.diagnosis.analyser.figures import gathered, quantile, z_of
 from coordinator.diagnosis.analyser.fleet import Share
 from coordinator.diagnosis.analyser.ledger import Entry, Ledger, Ref
 from coordinator.diagnosis.analyser.naming import dependency_entity, participant_entity, percent, plain, seconds
 from coordinator.diagnosis.analyser.onset import Onset
-from coordinator.diagnosis.analyser.said import Meaning, meaning_of
+from coordinator.diagnosis.analyser.said import said_of
 from coordinator.diagnosis.case import Case
 from coordinator.diagnosis.cause import Entity
 from coordinator.diagnosis.evidence import EvidenceKind, Trust
+from coordinator.diagnosis.signals import SignalFamily
 from coordinator.saga.event import Failure
 from coordinator.store.observed import CallTally
 
@@ -32,7 +33,7 @@ nearly_all = 0.95
 class Calls:
     """Calls of one stretch of time."""
 
-    share: Share = Share()
+    share: Share = field(default_factory=Share)
     errors: Mapping[str, int] | None = None
     p95: float | None = None
 
@@ -45,7 +46,7 @@ class Dependency:
     participant: str
     since: Calls
     before: Calls
-    meaning: Meaning | None  # of most of its errors
+    meaning: SignalFamily | None  # of most of its errors
     named: int  # failed attempts whose last call to it failed
     everyone: bool  # whoever calls it, calls in vain
     elsewhere: Share  # calls of other participants to it, since then
@@ -120,9 +121,9 @@ def _dependency(
     since = _calls(now)
     before = _calls(row for row in rows if start is not None and row.minute < start)
     said = Counter(since.errors or {}) + codes
-    meanings: Counter[Meaning] = Counter()
+    meanings: Counter[SignalFamily] = Counter()
     for code, count in said.items():
-        meanings[meaning_of(Failure(code, code=code)).leaf] += count
+        meanings[said_of(Failure(code, code=code)).signal.family] += count
     meaning = meanings.most_common(1)[0][0] if meanings else None
     shares: dict[str, Share] = defaultdict(Share)
     for row in now:
@@ -131,22 +132,19 @@ def _dependency(
     everyone = since.share.total >= count_min and since.share.rate >= nearly_all and len(shares) > 1
     elsewhere = _calls(row for row in others if start is None or row.minute >= start).share
     ref = _entry(key, since, before, elsewhere, codes, ledger)
-    return Dependency(
-        key[1], key[0], since, before, meaning, named, everyone, elsewhere, dict(shares), ref
-    )
+    return Dependency(key[1], key[0], since, before, meaning, named, everyone, elsewhere, dict(shares), ref)
 
 
 def _calls(rows: Iterable[CallTally]) -> Calls:
     bad = total = 0
     errors: Counter[str] = Counter()
-    buckets: tuple[int, ...] = ()
+    rows = list(rows)
     for row in rows:
         total += row.count
         if row.error:
             bad += row.count
             errors[row.error] += row.count
-        buckets = added(buckets, row.seconds_buckets)
-    return Calls(Share(bad, total), errors, quantile(buckets, 0.95))
+    return Calls(Share(bad, total), errors, quantile(gathered(row.seconds_buckets for row in rows), 0.95))
 
 
 def _entry(

@@ -11,17 +11,18 @@ from dataclasses import dataclass
 
 from coordinator.diagnosis.analyser.ledger import Entry, Ledger, Ref, cut
 from coordinator.diagnosis.analyser.naming import plain, saga_entity, step_of
-from coordinator.diagnosis.analyser.said import Meaning, meaning_of
+from coordinator.diagnosis.analyser.said import said_of
 from coordinator.diagnosis.case import SagaSeen
 from coordinator.diagnosis.evidence import EvidenceKind, Trust
 from coordinator.diagnosis.report import Certainty, claim_chars_max
+from coordinator.diagnosis.signals import SignalFamily
 from coordinator.saga.attempts import Attempt
 from coordinator.saga.definition import Step, StepKind
 from coordinator.saga.event import Kind, Undone
 from coordinator.saga.state import Direction, LeftBecause, SagaStatus, StepRun, StepStatus
 
-# Errors that come before anything was asked of the other side.
-_before_sending = frozenset({Meaning.UNREACHABLE, Meaning.CREDENTIAL, Meaning.RATE_LIMITED})
+# What the other side says when it turns somebody away, before it does anything.
+_turned_away = (SignalFamily.CREDENTIAL, SignalFamily.RATE_LIMITED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ def _not_heard_of(seen: SagaSeen, run: StepRun, actions: Sequence[Attempt]) -> t
 
 
 def _says_already(attempt: Attempt) -> bool:
-    return attempt.outcome in ("failed", "refused") and meaning_of(attempt.failure).leaf is Meaning.CONFLICT
+    return attempt.outcome in ("failed", "refused") and said_of(attempt.failure).signal.family is SignalFamily.CONFLICT
 
 
 def _never_left(attempt: Attempt) -> bool:
@@ -131,7 +132,8 @@ def _never_left(attempt: Attempt) -> bool:
         return False
     if any(not call.error and not call.code for call in attempt.calls):
         return False
-    return meaning_of(attempt.failure).leaf in _before_sending
+    signal = said_of(attempt.failure).signal
+    return signal.before_send or (signal.turned_away and signal.family in _turned_away)
 
 
 def _proof(seen: SagaSeen, step: Step, certainty: Certainty, ledger: Ledger) -> tuple[Ref, ...]:

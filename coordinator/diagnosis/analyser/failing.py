@@ -112,9 +112,9 @@ def failing_of(case: Case) -> Failing:
         if not known:
             steps[FailingStep(failure.definition, failure.step, failure.kind, failure.participant)] += 1
     ordered = sorted(steps, key=lambda step: (-steps[step], step.place))
-    if case.focus and not case.facets:
-        own = {(case.focus.saga.definition, step.name, kind) for step, kind in _failing_steps(case.focus)}
-        ordered.sort(key=lambda step: step.place not in own)
+    if case.focus:
+        own = [(case.focus.saga.definition, step.name, kind) for step, kind in _failing_steps(case.focus)]
+        ordered.sort(key=lambda step: own.index(step.place) if step.place in own else len(own))
     return Failing(
         steps=tuple(ordered) or _nothing(sagas),
         tried=tuple(tried),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from coordinator.diagnosis.analyser.failing import Failing
-from coordinator.diagnosis.analyser.figures import added, quantile
+from coordinator.diagnosis.analyser.figures import gathered, quantile
 from coordinator.diagnosis.case import Case
 from coordinator.store.observed import Place, Tallied, Tally
 
@@ -78,6 +78,11 @@ class Fleet:
             cell[1] += row.mine + row.good
         return [(minute, Share(*found[minute])) for minute in sorted(found)]
 
+    def since(self, start: datetime | None) -> Share:
+        """How many attempts at the failing steps failed in this way since a minute, or ever."""
+        rows = [row for row in self.own if start is None or row.minute >= start]
+        return Share(sum(row.mine for row in rows), sum(row.mine + row.good for row in rows))
+
     @staticmethod
     def by(
         rows: Iterable[Row],
@@ -104,14 +109,10 @@ class Fleet:
     @staticmethod
     def timing(rows: Iterable[Row]) -> Timing:
         """How long what succeeded took. A success that came too late counts, too: it shows how long it would take."""
-        seconds: tuple[int, ...] = ()
-        waits: tuple[int, ...] = ()
-        count = 0
-        for row in rows:
-            if row.good or row.late:
-                count += row.good + row.late
-                seconds = added(seconds, row.tally.seconds_buckets)
-                waits = added(waits, row.tally.wait_buckets)
+        mine = [row for row in rows if row.good or row.late]
+        count = sum(row.good + row.late for row in mine)
+        seconds = gathered(row.tally.seconds_buckets for row in mine)
+        waits = gathered(row.tally.wait_buckets for row in mine)
         return Timing(
             count, quantile(seconds, 0.95), quantile(seconds, 0.5), quantile(waits, 0.95), quantile(waits, 0.5)
         )
@@ -125,10 +126,8 @@ def _row(tally: Tally, failing: Failing, hosts: Mapping[tuple[str, str], str]) -
     if tally.outcome is Tallied.LATE:
         return Row(tally.minute, place, host, 0, 0, 0, tally.count, tally)
     here = (place.definition, place.step, place.kind) in failing.places
-    if tally.outcome is Tallied.UNKNOWN:
-        mine = here and failing.silent
-    else:
-        mine = here and tally.error in failing.errors
+    silent = tally.outcome is Tallied.UNKNOWN
+    mine = here and (failing.silent if silent else tally.error in failing.errors)
     # A participant that says no has answered: elsewhere, and of other kinds, that is no failure.
     bad = mine or tally.outcome in (Tallied.FAILED, Tallied.UNKNOWN)
     good = tally.count if tally.outcome is Tallied.REFUSED and not mine else 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from itertools import pairwise
-from math import exp
+from math import exp, floor
 
 from coordinator.diagnosis.analyser.ledger import Ledger, Ref
 from coordinator.diagnosis.cause import Entity, FaultClass
@@ -17,6 +17,7 @@ from coordinator.diagnosis.cause import Entity, FaultClass
 unknown_points = 0.9  # what an explanation has to outweigh
 confidence_min = 0.5  # of the best one, to be a verdict
 margin_min = 0.15  # to the next one
+doubtful_max = 0.45  # of an explanation that is no verdict
 without_firm_evidence_max = 0.5
 confounded_max = 0.6
 alone_without_code_max = 0.75
@@ -49,8 +50,11 @@ class Candidate:
     contradicts: tuple[Ref, ...] = ()
 
 
-def candidates_of(votes: Sequence[Vote], admissible: Mapping[FaultClass, bool]) -> tuple[Candidate, ...]:
-    """One candidate per class that something speaks for and that may be named, the best first."""
+def candidates_of(
+    votes: Sequence[Vote], admissible: Mapping[FaultClass, bool], common: Sequence[Ref] = ()
+) -> tuple[Candidate, ...]:
+    """One candidate per class that something speaks for and that may be named, the best first. `common` is evidence
+    that every explanation rests on: that it failed, and how."""
     found: list[Candidate] = []
     for cls in FaultClass:
         mine = [vote for vote in votes if vote.cls is cls]
@@ -66,7 +70,7 @@ def candidates_of(votes: Sequence[Vote], admissible: Mapping[FaultClass, bool]) 
                 culprit,
                 root_step,
                 sum(vote.points for vote in mine),
-                supports=_refs(in_favour),
+                supports=tuple(dict.fromkeys((*_refs(in_favour), *common))),
                 contradicts=_refs(vote for vote in mine if vote.points < 0),
             )
         )
@@ -116,14 +120,25 @@ def ranked(candidates: Sequence[Candidate], ledger: Ledger, limits: Limits) -> t
     margin = best.confidence - (shares[1].confidence if len(shares) > 1 else 0.0)
     well_founded = len(best.supports) >= 2 and ledger.firm(best.supports)
     sure = best.confidence >= confidence_min and margin >= margin_min and well_founded
-    if best.cls is not FaultClass.UNKNOWN and not sure:
-        others = [candidate for candidate in shares if candidate.cls is not FaultClass.UNKNOWN]
-        doubt = next(candidate for candidate in shares if candidate.cls is FaultClass.UNKNOWN)
-        shares = [replace(doubt, confidence=max(doubt.confidence, 1.0 - best.confidence)), *others]
     kept = [_limited(candidate, ledger, limits) for candidate in shares[:hypotheses_max]]
+    if best.cls is not FaultClass.UNKNOWN and not sure:
+        kept = _in_doubt(kept)
     total = sum(candidate.confidence for candidate in kept)
     scale = 1.0 / total if total > 1.0 else 1.0
-    return tuple(replace(candidate, confidence=round(candidate.confidence * scale, 4)) for candidate in kept)
+    return tuple(
+        replace(candidate, confidence=floor(candidate.confidence * scale * 10_000) / 10_000) for candidate in kept
+    )
+
+
+def _in_doubt(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """None stands out: that is the verdict, and the best of them are named after it."""
+    others = [
+        replace(candidate, confidence=min(candidate.confidence, doubtful_max))
+        for candidate in candidates
+        if candidate.cls is not FaultClass.UNKNOWN
+    ][: hypotheses_max - 1]
+    doubt = Candidate(FaultClass.UNKNOWN, None, None, unknown_points, confidence=1.0 - others[0].confidence)
+    return [doubt, *others]
 
 
 def _limited(candidate: Candidate, ledger: Ledger, limits: Limits) -> Candidate:

@@ -138,7 +138,7 @@ def odd_places(case: Case, failing: Failing, ledger: Ledger) -> tuple[Odd, ...]:
     if not mine or len(others) < peers_min:
         return ()
     step = next(seen.definition.by_name[symptom.step] for seen in failing.sagas if _has(seen, symptom))
-    found = []
+    found: list[Odd] = []
     for path in sorted({path for shape in mine for path in shape} | {path for shape in others for path in shape}):
         looks = Counter(shape.get(path, absent) for shape in mine)
         usual = Counter(shape.get(path, absent) for shape in others)
@@ -157,7 +157,7 @@ def _has(seen: SagaSeen, symptom: Any) -> bool:
 
 
 def _shapes(sagas: Sequence[SagaSeen], definition: str, step: str, *, succeeded: bool) -> list[Shape]:
-    found = []
+    found: list[Shape] = []
     for seen in sagas:
         run = seen.saga.step(step)
         if seen.saga.definition != definition or run.happened is not succeeded:

@@ -97,9 +97,9 @@ def _lost(
 ) -> list[Lost]:
     """From what was noticed when it happened, and from who is silent now."""
     found: dict[tuple[str, str], tuple[datetime, str, frozenset[str]]] = {}
-    for worker in case.workers:
-        if not worker.live and not worker.stopping and since <= worker.last_seen <= until:
-            found[worker.participant, worker.worker] = (worker.last_seen, worker.host, frozenset(worker.holding))
+    for seen in case.workers:
+        if not seen.live and not seen.stopping and since <= seen.last_seen <= until:
+            found[seen.participant, seen.worker] = (seen.last_seen, seen.host, frozenset(seen.holding))
     for one in near:
         if one.kind is OccurrenceKind.WORKER_LOST:
             participant, _, name = one.subject.partition(" ")[2].partition("/")
@@ -117,9 +117,7 @@ def _lost(
     return sorted(lost, key=lambda one: (-one.held, -one.awaited, one.at))
 
 
-def _lost_entry(
-    participant: str, worker: str, host: str, at: datetime, held: int, awaited: int, ledger: Ledger
-) -> Ref:
+def _lost_entry(participant: str, worker: str, host: str, at: datetime, held: int, awaited: int, ledger: Ledger) -> Ref:
     entity = worker_entity(participant, worker)
     text = f"{short(entity)} was last heard at {clock(at)}"
     text += f", with {held} of the failed attempts in hand" if held else ""

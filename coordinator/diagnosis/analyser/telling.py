@@ -3,46 +3,75 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from coordinator.diagnosis.analyser.advice import Proposal, proposals_of
+from coordinator.diagnosis.analyser.exoneration import Acquitted, acquitted_by
 from coordinator.diagnosis.analyser.facts import Facts
 from coordinator.diagnosis.analyser.ledger import Kept, Ledger, Ref, cut
-from coordinator.diagnosis.analyser.naming import plain, short
+from coordinator.diagnosis.analyser.naming import plain
+from coordinator.diagnosis.analyser.prose import Sentence, chain_of, claims_of, headline, symptom_line
+from coordinator.diagnosis.analyser.reckoning import blast_radius, flags_of, missing_of, transience_of
 from coordinator.diagnosis.analyser.score import Candidate
-from coordinator.diagnosis.cause import FaultClass
+from coordinator.diagnosis.remedy import PlannedRemedy
 from coordinator.diagnosis.report import (
-    BlastRadius,
+    ChainLink,
     Claim,
-    ClaimKind,
     Hypothesis,
     Quality,
     Report,
     Residue,
+    RuledOut,
+    Similar,
     StepEffect,
     claim_chars_max,
-    headline_chars_max,
+    claims_max,
 )
 
 residue_max = 20
+saga_ids_max = 20
 
 
-def tell(facts: Facts, hypotheses: Sequence[Candidate], ledger: Ledger, version: str) -> Report:
-    """Put the report together."""
-    kept = ledger.close(_cited(facts, hypotheses))
+def tell(
+    facts: Facts, hypotheses: tuple[Candidate, ...], similar: Sequence[Similar], ledger: Ledger, version: str
+) -> Report:
+    """Put the report together. What lost its evidence for want of room is left out, and counted."""
+    verdict = hypotheses[0]
+    claims, chain = tuple(claims_of(facts, verdict, hypotheses)), tuple(chain_of(facts, verdict))
+    acquitted, proposals = acquitted_by(facts, hypotheses), proposals_of(facts, verdict)
+    kept = ledger.close(_cited(facts, hypotheses, claims, chain, acquitted, proposals))
+    told = _told(claims, kept)
     case, failing = facts.case, facts.failing
-    return Report(
+    report = Report(
         incident_id=case.incident.id if case.incident else None,
         saga_id=case.focus.saga.id if case.focus else None,
-        saga_ids=tuple(seen.saga.id for seen in failing.sagas),
+        saga_ids=tuple(seen.saga.id for seen in failing.sagas[:saga_ids_max]),
         created_at=case.at,
         analyser_version=version,
-        headline=cut(_headline(facts, hypotheses[0]), headline_chars_max),
+        headline=headline(facts, verdict),
         phase=failing.phase,
-        symptom_step=cut(failing.symptom.name, 200),
-        symptom=_symptom(facts),
-        hypotheses=tuple(_hypothesis(rank, one, kept) for rank, one in enumerate(hypotheses, start=1)),
-        claims=_claims(facts, kept),
-        blast_radius=_blast_radius(facts),
+        symptom_step=f"{plain(failing.symptom.definition)}.{plain(failing.symptom.step)}",
+        symptom=symptom_line(facts),
+        hypotheses=tuple(_hypothesis(rank, one, facts, kept) for rank, one in enumerate(hypotheses, start=1)),
+        chain=tuple(
+            ChainLink(text=cut(one.text, claim_chars_max), at=one.at, evidence=kept.ids(one.evidence))
+            for one in chain
+            if kept.ids(one.evidence)
+        ),
+        ruled_out=tuple(
+            RuledOut(
+                entity=one.entity,
+                because=one.because,
+                text=cut(one.text, claim_chars_max),
+                evidence=kept.ids(one.evidence),
+            )
+            for one in acquitted
+            if kept.ids(one.evidence)
+        ),
+        claims=told,
+        transience=transience_of(facts, verdict),
+        onset=facts.onset.at,
+        blast_radius=blast_radius(facts),
         effects=tuple(
             StepEffect(step=one.step.name, certainty=one.certainty, text=one.text, evidence=kept.ids(one.evidence))
             for one in facts.effects
@@ -53,23 +82,61 @@ def tell(facts: Facts, hypotheses: Sequence[Candidate], ledger: Ledger, version:
             )
             for one in facts.residue[:residue_max]
         ),
+        similar=tuple(similar),
+        remedies=tuple(
+            PlannedRemedy(
+                kind=one.kind, target=one.target, tier=one.tier, text=one.text, evidence=kept.ids(one.evidence)
+            )
+            for one in proposals
+        ),
+        flags=flags_of(facts, verdict),
         evidence=kept.evidence,
-        quality=Quality(evidence_kinds=dict(Counter(str(item.kind) for item in kept.evidence))),
     )
+    return report.model_copy(update={"quality": _quality(report, dropped=len(claims) - len(told))})
 
 
-def _cited(facts: Facts, hypotheses: Sequence[Candidate]) -> dict[Ref, float]:
+def _told(claims: Sequence[Sentence], kept: Kept) -> tuple[Claim, ...]:
+    """Claims that still cite something."""
+    found = [
+        Claim(kind=one.kind, text=cut(one.text, claim_chars_max), evidence=ids)
+        for one in claims
+        if (ids := kept.ids(one.evidence))
+    ]
+    return tuple(found[:claims_max])
+
+
+def _cited(
+    facts: Facts,
+    hypotheses: Sequence[Candidate],
+    claims: Iterable[Sentence],
+    chain: Iterable[Sentence],
+    acquitted: Iterable[Acquitted],
+    proposals: Iterable[Proposal],
+) -> dict[Ref, float]:
+    """How much rests on each entry: the verdict most, then what else is said."""
     cited: dict[Ref, float] = {}
+
+    def rests(refs: Iterable[Ref], weight: float) -> None:
+        for ref in refs:
+            cited[ref] = max(cited.get(ref, 0.0), weight)
+
     for place, candidate in enumerate(hypotheses):
-        for ref in (*candidate.supports, *candidate.contradicts):
-            cited[ref] = max(cited.get(ref, 0.0), 10.0 - place)
-    for one in facts.effects:
-        for ref in one.evidence:
-            cited[ref] = max(cited.get(ref, 0.0), 2.0)
+        rests(candidate.supports, 10.0 - 2 * place)
+        rests(candidate.contradicts, 7.0 - 2 * place)
+    for sentence in (*claims, *chain):
+        rests(sentence.evidence, 5.0)
+    for one in acquitted:
+        rests(one.evidence, 4.0)
+    for proposal in proposals:
+        rests(proposal.evidence, 3.0)
+    for effect in facts.effects:
+        rests(effect.evidence, 3.0)
+    for left in facts.residue[:residue_max]:
+        rests(left.evidence, 2.0)
     return cited
 
 
-def _hypothesis(rank: int, candidate: Candidate, kept: Kept) -> Hypothesis:
+def _hypothesis(rank: int, candidate: Candidate, facts: Facts, kept: Kept) -> Hypothesis:
     return Hypothesis(
         rank=rank,
         cls=candidate.cls,
@@ -78,38 +145,13 @@ def _hypothesis(rank: int, candidate: Candidate, kept: Kept) -> Hypothesis:
         confidence=candidate.confidence,
         supports=kept.ids(candidate.supports),
         contradicts=kept.ids(candidate.contradicts),
+        missing=missing_of(facts) if rank == 1 else (),
     )
 
 
-def _headline(facts: Facts, verdict: Candidate) -> str:
-    symptom = facts.failing.symptom
-    if verdict.cls is FaultClass.UNKNOWN or verdict.culprit is None:
-        return f"{plain(symptom.step)} fails, and what is known does not say why"
-    return f"{short(verdict.culprit)}: {str(verdict.cls).replace('_', ' ')} at {plain(symptom.step)}"
-
-
-def _symptom(facts: Facts) -> str:
-    for facet in facts.case.facets:
-        return cut(facet.template, claim_chars_max)
-    for one in facts.failing.tried:
-        if one.failure:
-            return cut(plain(one.failure.code or one.failure.type), claim_chars_max)
-    return ""
-
-
-def _claims(facts: Facts, kept: Kept) -> tuple[Claim, ...]:
-    ids = kept.ids(facts.attempts_ref)
-    text = f"{plain(facts.failing.symptom.step)} failed in {facts.failing.total} saga(s)."
-    return (Claim(kind=ClaimKind.OBSERVATION, text=text, evidence=ids),) if ids else ()
-
-
-def _blast_radius(facts: Facts) -> BlastRadius:
-    failing, case = facts.failing, facts.case
-    return BlastRadius(
-        sagas_failed=failing.total,
-        sagas_at_risk=case.at_risk,
-        sagas_stuck=case.stuck,
-        definitions=tuple(dict.fromkeys(plain(step.definition) for step in failing.steps)),
-        steps=tuple(dict.fromkeys(plain(step.name) for step in failing.steps)),
-        since=min((one.attempt.started_at for one in failing.tried), default=None),
-    )
+def _quality(report: Report, *, dropped: int) -> Quality:
+    parts = (report.claims, report.chain, report.ruled_out, report.effects, report.residue, report.remedies)
+    cited = [ref for part in parts for one in part for ref in one.evidence]
+    cited += [ref for one in report.hypotheses for ref in (*one.supports, *one.contradicts)]
+    kinds = Counter(str(item.kind) for item in report.evidence)
+    return Quality(citations=len(cited), citations_valid=len(cited), claims_dropped=dropped, evidence_kinds=dict(kinds))

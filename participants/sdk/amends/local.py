@@ -65,6 +65,8 @@ class _Queue:
         self.bytes += len(message.body)
         self.waiting.append(message)
         self.wake()
+        if self.consumers:  # they take turns, as RabbitMQ's do: whoever was asked first is asked last next time
+            self.consumers.append(self.consumers.pop(0))
         return True
 
     def forget(self, message: LocalDelivery) -> None:

@@ -1,0 +1,85 @@
+"""What was done shortly before it began, where nothing is left to compare with: a version rolled out everywhere, a
+setting, a definition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from coordinator.diagnosis.analyser.changes import Change
+from coordinator.diagnosis.analyser.contrast import Dimension
+from coordinator.diagnosis.analyser.facts import Facts
+from coordinator.diagnosis.analyser.ledger import Ref
+from coordinator.diagnosis.analyser.naming import plain, setting_entity
+from coordinator.diagnosis.analyser.rules.comparing import guilty_version, old_versions_fail_too
+from coordinator.diagnosis.analyser.score import Vote
+from coordinator.diagnosis.cause import Entity, FaultClass
+from coordinator.diagnosis.signals import SignalFamily
+from coordinator.store.observed import OccurrenceKind
+
+# What a participant's own code does, rather than the world around it.
+of_the_code = (SignalFamily.BUG, SignalFamily.INVALID_DATA, SignalFamily.OTHER, SignalFamily.UNKNOWN_HANDLER)
+
+
+def changing(facts: Facts) -> Iterator[Vote]:
+    """One vote per change that may explain it; a change that came too late speaks against its class."""
+    for change in facts.changes:
+        late_version = change.after and change.kind is OccurrenceKind.VERSION_SEEN and change.concerns
+        if late_version and guilty_version(facts) is None:
+            yield Vote(FaultClass.BAD_DEPLOY, -1.5, (change.ref,))
+        if not change.suspect or not facts.onset.at:
+            continue
+        match change.kind:
+            case OccurrenceKind.VERSION_SEEN:
+                yield from _rolled_out(change, facts)
+            case OccurrenceKind.SETTING_CHANGED:
+                yield from _setting(change, facts)
+            case OccurrenceKind.DEFINITION_REGISTERED:
+                yield from _definition(change, facts)
+            case _:
+                pass
+
+
+def _rolled_out(change: Change, facts: Facts) -> Iterator[Vote]:
+    """Everywhere at once: the only comparison is with what was before."""
+    symptom = facts.failing.symptom
+    if change.participant != symptom.participant or guilty_version(facts) or old_versions_fail_too(facts, change):
+        return
+    if not (facts.onset.jumped or facts.contrasts.share(change.entity).rate >= 0.5):
+        return
+    inside = facts.voices.weight(*of_the_code)
+    points = change.weight * (0.6 + 2.4 * inside)
+    yield Vote(FaultClass.BAD_DEPLOY, points, (change.ref, *_onset(facts)), change.entity, symptom.step)
+
+
+def _onset(facts: Facts) -> tuple[Ref, ...]:
+    return () if facts.onset.ref is None else (facts.onset.ref,)
+
+
+def _setting(change: Change, facts: Facts) -> Iterator[Vote]:
+    if change.participant == facts.failing.symptom.participant and guilty_version(facts) is None:
+        points = 2.2 * change.weight
+        yield Vote(FaultClass.MISCONFIGURATION, points, (change.ref, *_onset(facts)), change.entity)
+
+
+def _definition(change: Change, facts: Facts) -> Iterator[Vote]:
+    """A new version of the plan; the more if what changed in it is the failing step, and older ones still work."""
+    symptom = facts.failing.symptom
+    if change.definition != symptom.definition:
+        return
+    contrast = facts.contrasts.of(Dimension.DEFINITION_VERSION)
+    touched = changed_key(change, symptom.step)
+    if contrast is None and touched is None:
+        return
+    culprit: Entity = change.entity
+    if touched:
+        culprit = setting_entity(f"{plain(symptom.definition)}.{plain(symptom.step)}", touched)
+    points = change.weight * (1.2 + (1.2 if touched else 0.0)) + (2.0 if contrast else 0.0)
+    refs = (change.ref, contrast.ref) if contrast else (change.ref, *_onset(facts))
+    yield Vote(FaultClass.MISCONFIGURATION, points, refs, culprit, symptom.step)
+
+
+def changed_key(change: Change, step: str) -> str | None:
+    """The key of the step that a new version of a definition changed."""
+    prefix = f"{step}."
+    keys = [str(key).removeprefix(prefix) for key in change.occurrence.facts if str(key).startswith(prefix)]
+    return sorted(keys)[0] if keys else None
