@@ -340,8 +340,14 @@ async def test_what_a_crash_left_between_the_two_is_completed_and_what_a_person_
     assert await ward.holds() == [pause]
 
     ward.pass_time(10)
-    longer = {"by": "amends-healer", "reason": pause.reason, "ends_at": now + timedelta(seconds=240)}
-    await fleet.hold(HoldScope.PARTICIPANT, "payment", now=ward.app.clock.now(), **longer)  # and there it was killed
+    longer = fleet.hold(
+        *(HoldScope.PARTICIPANT, "payment"),
+        by="amends-healer",
+        reason=pause.reason,
+        now=ward.app.clock.now(),
+        ends_at=now + timedelta(seconds=240),
+    )
+    await longer  # and there it was killed
     await ward.another_healer().step()
     assert [hold.rate_per_second for hold in await ward.holds()] == [None, 1.0]
     assert (await ward.rows()) == [row]
