@@ -110,6 +110,18 @@ async def test_one_saga_is_tried_again_once_in_whichever_incident(ward: Ward) ->
     assert await tried_again(ward, [saga_id]) == [saga_id]
 
 
+async def test_several_remedies_share_what_is_allowed(ward: Ward) -> None:
+    ids, incident_id = await stuck(ward, 3)
+    ward.failing = set()
+    await ward.orders(11)  # a tenth of them, rounded up: two
+    retries = [planned(RemedyKind.RETRY_STEP, saga_id=saga_id, step="charge") for saga_id in ids]
+    await ward.consider(*retries, incident_id=incident_id)
+    assert len(await tried_again(ward, ids)) == 2
+    await ward.orders(10)
+    await ward.healer.step()
+    assert len(await tried_again(ward, ids)) == 3
+
+
 async def test_a_person_needs_no_traffic_to_have_steps_tried_again(ward: Ward) -> None:
     ids, incident_id = await stuck(ward, 2)
     ward.failing, ward.healer = set(), ward.another_healer(Mode.SHADOW)
