@@ -43,6 +43,7 @@ from coordinator.store.values import Created
 from coordinator.web.app import create_web
 from participants import card_provider, delivery, http, inventory, llm, notification, order, payment, sums
 from participants.card_provider import CardProvider
+from participants.hindsight import bring_along, tell_why
 from participants.knobs import Knobs
 from participants.lossy import LossyBroker
 from participants.run import Service, open_database
@@ -73,6 +74,7 @@ class Story:
     ends: SagaStatus
     definition: str = "place_order"
     cause: str | None = None  # step and kind, of a saga that turns
+    resolved: str = ""  # what ended the trouble, of a saga that turns
 
     def fault(self, saga: Saga) -> str | None:
         cause = f"{saga.cause.step} {saga.cause.kind}" if saga.cause else None
@@ -92,12 +94,14 @@ def stories() -> tuple[Story, ...]:
             {"customer": "blaise", **lamp},
             compensated,
             cause="charge-card refused",
+            resolved="nothing had to be done: a card that is declined is an answer",
         ),
         Story(
             "3  A delivery that fails after three steps, which are undone in reverse",
             {"customer": "grace", **books, "simulate": {"assign-courier": "fail"}},
             compensated,
             cause="assign-courier failed",
+            resolved="the demo let its couriers work again",
         ),
         Story(
             "4  A reply that is lost: the card was charged, and nobody heard",
@@ -111,6 +115,7 @@ def stories() -> tuple[Story, ...]:
             compensated,
             definition="place_order_impatient",
             cause="charge-card failed",
+            resolved="the demo let its card network answer again",
         ),
     )
 
@@ -149,13 +154,15 @@ def main(services: Sequence[Service] = everything, documents: Sequence[Mapping[s
 async def _run(console: Console, services: Sequence[Service], documents: Sequence[Mapping[str, Any]]) -> int:
     someone_there = sys.stdin.isatty() and sys.stdout.isatty()
     began = asyncio.get_running_loop().time()
-    folder = _new_folder()
+    earlier, folder = _new_folder()
     telling = Telling(console, {story.title: story.title for story in stories()})
     async with AsyncExitStack() as stack:
         broker = LossyBroker(LocalBroker(), telling.lost)
         database_url = f"sqlite:///{folder / 'amends.db'}"
         settings = Settings.model_validate({"database_url": database_url, "broker_url": "local:"})
         app = await build(settings, observers=[telling.observe], broker=broker)
+        if earlier:
+            bring_along(earlier / "amends.db", folder / "amends.db")
         url = await stack.enter_async_context(_listening(app, settings))
         provider = await stack.enter_async_context(card_provider.answering())
         engines = await stack.enter_async_context(_serving(asking(services, provider), broker, folder))
@@ -163,11 +170,13 @@ async def _run(console: Console, services: Sequence[Service], documents: Sequenc
         for document in documents:
             await app.definitions.register(document, by="demo")
         before = await sums.take(engines)
-        faults, sagas = await _tell(app, telling)
+        faults, sagas = await _tell(app, telling, console)
         after = await sums.take(engines)
         faults += sums.faults(before, after, confirmed=2, cancelled=3)
         _close(console, before, after, faults, seconds=asyncio.get_running_loop().time() - began)
         _hint(console, f"curl {url}/v1/sagas/{sagas[-1].id}" if sagas else f"curl {url}/v1/sagas")
+        if sagas:
+            _hint(console, f"amends explain --url {url} {sagas[-1].id}")
         if someone_there:
             own = {"definition": "place_order", "input": stories()[0].order}
             _hint(console, f"curl -H 'Content-Type: application/json' {url}/v1/sagas -d '{json.dumps(own)}'")
@@ -176,7 +185,7 @@ async def _run(console: Console, services: Sequence[Service], documents: Sequenc
     return 1 if faults else 0
 
 
-async def _tell(app: App, telling: Telling) -> tuple[list[str], list[Saga]]:
+async def _tell(app: App, telling: Telling, console: Console) -> tuple[list[str], list[Saga]]:
     """One story after the other; returns what went otherwise than it should, and the sagas as they ended."""
     faults: list[str] = []
     ended: list[Saga] = []
@@ -192,6 +201,8 @@ async def _tell(app: App, telling: Telling) -> tuple[list[str], list[Saga]]:
             faults.append(f"“{story.title}” did not end within {patience_seconds:g} s")
             continue
         ended.append(saga)
+        if saga.status is not SagaStatus.COMPLETED:
+            await tell_why(app, console, saga.id, story.resolved)
         fault = story.fault(saga)
         if fault:
             faults.append(fault)
@@ -275,14 +286,15 @@ def _bound(host: str, port: int) -> socket.socket:
     raise AssertionError("the last candidate returns or raises")
 
 
-def _new_folder() -> Path:
-    """A folder for this run. Those of runs long past are removed."""
+def _new_folder() -> tuple[Path | None, Path]:
+    """The folder of the last run, if there was one, and one for this run. Those of runs long past are removed."""
     home.mkdir(parents=True, exist_ok=True)
-    for old in sorted(path for path in home.iterdir() if path.is_dir())[: -(runs_kept - 1)]:
+    runs = sorted(path for path in home.iterdir() if path.is_dir())
+    for old in runs[: -(runs_kept - 1)]:
         shutil.rmtree(old, ignore_errors=True)
     folder = home / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{os.getpid()}"
     folder.mkdir()
-    return folder
+    return runs[-1] if runs else None, folder
 
 
 async def _until_interrupted() -> None:

@@ -6,6 +6,7 @@
     amends db upgrade                 bring the database's schema up to date
     amends definitions …, start, show, list, cancel      ask a running coordinator
     amends explain SAGA, incidents, feedback, remedies   ask it why, and say what is to be done
+    amends announce TEXT                                 tell it of a deploy
 
 Whoever only asks loads neither the web framework nor the database: those commands import what they need themselves.
 """

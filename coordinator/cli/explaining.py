@@ -1,4 +1,4 @@
-"""Commands that ask why: explain, incidents, feedback, remedies."""
+"""Commands that ask why, and tell what may be a reason: explain, incidents, feedback, remedies, announce."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ TellingOutput = Annotated[Told, typer.Option("-o", "--output", help="how to answ
 def add_to(app: typer.Typer) -> None:
     app.command()(explain)
     app.command()(feedback)
+    app.command()(announce)
     app.add_typer(incidents, name="incidents")
     app.add_typer(remedies, name="remedies")
 
@@ -132,6 +133,23 @@ def feedback(
             return await client.feedback(incident_id, **said)
 
     tell(run(work()), output, lambda kept: [f"kept, of report {kept['report_version']}: thank you"])
+
+
+def announce(
+    text: Annotated[str, typer.Argument(help="what was changed")],
+    subject: Annotated[str | None, typer.Option(help='what it was done to, as "participant payment"')] = None,
+    at: Annotated[str | None, typer.Option(help="when, as 2030-01-31T12:00:00Z; now, if not stated")] = None,
+    by: Annotated[str | None, typer.Option(help="who, or which pipeline")] = None,
+    url: Url = url_default,
+    output: Output = Form.TEXT,
+) -> None:
+    """Tell of a deploy or another change, so that what fails after it can be explained by it."""
+
+    async def work() -> Json:
+        async with Client(url, actor=by) as client:
+            return await client.announce(text, subject=subject, at=at)
+
+    tell(run(work()), output, lambda change: [f"announced: {change['facts']['text']} ({change['at']})"])
 
 
 @remedies.callback()

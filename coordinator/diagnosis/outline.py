@@ -20,6 +20,7 @@ from coordinator.diagnosis.report import (
     Report,
     RuledOutBecause,
     Similar,
+    StepEffect,
     Transience,
 )
 
@@ -254,14 +255,15 @@ def _chain(report: Report) -> Iterator[Entry]:
 
 
 def _effects(report: Report) -> Iterator[Entry]:
-    """Step by step; those that never ran, in one line."""
+    """Step by step, those of which the same is to be said together; at last those that never ran."""
+    alike: dict[tuple[Certainty, str], list[StepEffect]] = {}
     for effect in report.effects:
-        if effect.certainty is not Certainty.NOT_RUN:
-            said = f"{effect.step}: {effect.text}" if effect.text else effect.step
-            yield Entry(said, _certainties[effect.certainty], effect.evidence)
-    idle = [effect.step for effect in report.effects if effect.certainty is Certainty.NOT_RUN]
-    if idle:
-        yield Entry(", ".join(idle), _certainties[Certainty.NOT_RUN])
+        text = "" if effect.certainty is Certainty.NOT_RUN else effect.text
+        alike.setdefault((effect.certainty, text), []).append(effect)
+    for (certainty, text), effects in sorted(alike.items(), key=lambda one: one[0][0] is Certainty.NOT_RUN):
+        steps = ", ".join(effect.step for effect in effects)
+        cites = dict.fromkeys(cited for effect in effects for cited in effect.evidence)
+        yield Entry(f"{steps}: {text}" if text else steps, _certainties[certainty], tuple(cites))
 
 
 def _residue(report: Report) -> Iterator[Entry]:

@@ -65,6 +65,12 @@ class IncidentReader:
         items = tuple(found[:size])
         return IncidentPage(items, items[-1].id if len(found) > size else None)
 
+    async def count_open(self) -> int:
+        """How many incidents are not over."""
+        query = sa.select(sa.func.count()).select_from(incidents).where(status_is(IncidentStatus.OPEN))
+        async with self._database.reading() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
     async def facets(self, incident_id: str, *, limit: int = facets_max) -> list[Facet]:
         """What its failures were, the most frequent first, at most `facets_max`."""
         query = sa.select(*_facet_columns).where(facets.c.incident_id == incident_id)

@@ -154,14 +154,20 @@ class IncidentStore:
             return sorted((await connection.execute(close.returning(incidents.c.id))).scalars())
 
     async def resolve(self, incident_id: str, *, by: str, resolution: str, now: datetime) -> bool:
-        """Keep what a person says resolved it, in place of what was said before. False: there is none."""
+        """Keep what a person says resolved it, in place of what was said before. It is over with that: what fails
+        from now on is another incident, like this one. False: there is none.
+        """
         values = {
             "resolution": storable(resolution, resolution_chars_max),
             "resolved_by": storable(by, id_chars_max),
             "resolved_at": now,
         }
         said = sa.update(incidents).values(values).where(incidents.c.id == incident_id)
+        close = sa.update(incidents).values(status=IncidentStatus.CLOSED.value, closed_at=now, due_at=now)
+        close = close.where(incidents.c.id == incident_id, status_is(IncidentStatus.OPEN))
         async with self._database.begin() as connection:
+            await self._database.dialect.take_turn(connection, _turn)
+            await connection.execute(close)
             return (await connection.execute(said.returning(incidents.c.id))).first() is not None
 
     async def prune(self, now: datetime) -> int:

@@ -41,6 +41,12 @@ class OccurrenceStore:
         async with self._database.begin() as connection:
             await self._put.run(connection, [record for _, record in sorted(told.items())])
 
+    async def get(self, occurrence_id: str) -> Occurrence | None:
+        query = sa.select(occurrences).where(occurrences.c.id == occurrence_id)
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).first()
+        return None if row is None else _occurrence(row)
+
     async def between(self, since: datetime, until: datetime, *, limit: int = occurrences_max) -> list[Occurrence]:
         """What happened from `since` to before `until`: the newest `limit`, in the order in which they happened."""
         newest = sa.select(occurrences).where(occurrences.c.at >= since, occurrences.c.at < until)

@@ -170,6 +170,14 @@ class RemedyStore:
             rows = await connection.execute(query.order_by(remedies.c.id.desc()).limit(remedies_max))
             return [_remedy(row) for row in rows]
 
+    async def counts(self) -> dict[tuple[str, str], int]:
+        """How many remedies that are remembered stand where, by kind and state."""
+        query = sa.select(remedies.c.kind, remedies.c.state, sa.func.count()).group_by(
+            remedies.c.kind, remedies.c.state
+        )
+        async with self._database.reading() as connection:
+            return {(kind, state): int(count) for kind, state, count in await connection.execute(query)}
+
     async def automatic_since(self, since: datetime, *, scope: str | None = None, kind: str | None = None) -> int:
         """How many remedies were begun automatically since then, anywhere or in a scope, of all kinds or of one."""
         query = sa.select(sa.func.count()).where(sa.literal_column("automatic"), remedies.c.begun_at >= since)

@@ -46,6 +46,8 @@ def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True) -> 
     desk = Desk(coordinator, Metrics())
     coordinator.engine.observe(desk.metrics.observe)
     coordinator.engine.observe(desk.finishes.observe)
+    if coordinator.diagnosis is not None:
+        coordinator.diagnosis.reporter.subscribe(desk.metrics.reported)
 
     @asynccontextmanager
     async def life(_: Litestar) -> AsyncIterator[None]:

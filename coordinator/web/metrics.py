@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
+from collections.abc import Mapping
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from coordinator.diagnosis.report import Report
 from coordinator.saga.decision import Decision, Incident, SendCommand
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.event import Replied, Started
 from coordinator.saga.state import Saga
+from coordinator.store.observed import IncidentRow
 from coordinator.store.values import Backlog, Worker
 from coordinator.telemetry import release
 
@@ -50,8 +53,28 @@ class Metrics:
         )
         self._workers = Gauge("amends_workers_live", "Live workers", ["participant"], registry=registry)
         self._database = Gauge("amends_database_up", "1 if the database answered this scrape", registry=registry)
+        self._reports = Counter(
+            "amends_diagnosis_reports",
+            "Reports of incidents that said something new",
+            ["class", "source"],
+            registry=registry,
+        )
+        self._dropped = Counter(
+            "amends_diagnosis_dropped",
+            "What diagnosis had no room for, or could not do, by what it was",
+            ["what"],
+            registry=registry,
+        )
+        self._open = Gauge("amends_incidents_open", "Incidents that are not over", registry=registry)
+        self._remedies = Gauge(
+            "amends_remedies",
+            "Remedies that are remembered, by how far they came",
+            ["kind", "state"],
+            registry=registry,
+        )
         build = Gauge("amends_build_info", "Always 1; the label says which release", ["version"], registry=registry)
         build.labels(release()).set(1)
+        self._dropped_before: dict[str, int] = {}
 
     def observe(self, definition: SagaDefinition, before: Saga, decision: Decision) -> None:
         saga, event = decision.saga, decision.event
@@ -70,6 +93,22 @@ class Metrics:
             self._finished.labels(definition.name, str(saga.status)).inc()
             seconds = (event.at - saga.created_at).total_seconds()
             self._saga_seconds.labels(definition.name, str(saga.status)).observe(max(0.0, seconds))
+
+    def reported(self, _: IncidentRow, report: Report) -> None:
+        """A subscriber of the reporter."""
+        self._reports.labels(report.verdict.cls.value, report.source).inc()
+
+    def explained(
+        self, incidents_open: int, remedies: Mapping[tuple[str, str], int], dropped: Mapping[str, int]
+    ) -> None:
+        """What diagnosis says of itself at a scrape. `dropped` holds totals, which only rise."""
+        self._open.set(incidents_open)
+        self._remedies.clear()
+        for (kind, state), count in remedies.items():
+            self._remedies.labels(kind, state).set(count)
+        for what, total in dropped.items():
+            self._dropped.labels(what).inc(max(0, total - self._dropped_before.get(what, 0)))
+            self._dropped_before[what] = total
 
     def scrape(self, backlog: list[Backlog] | None, workers: list[Worker], at: datetime | None) -> bytes:
         """The text that Prometheus reads. `backlog` None: the database did not answer, and its gauges are left out."""

@@ -57,6 +57,30 @@ async def test_the_demo_tells_five_stories_and_every_sum_is_right(tmp_path: Path
     assert "\x1b" not in output  # nobody is there to see colours
 
 
+async def test_the_demo_says_why_an_order_failed_and_the_next_run_remembers_it(tmp_path: Path) -> None:
+    first = await _run(tmp_path, "-m", "participants.demo")
+    second = await _run(tmp_path, "-m", "participants.demo")
+
+    assert (first[0], second[0], second[2]) == (0, 0, ""), second[1] + second[2]
+    whys = [_whys(output) for _, output, _ in (first, second)]
+    assert len(whys[0]) == len(whys[1]) == 3  # a refused card, no courier, a card network that can't be reached
+    unreachable = whys[0][2]
+    assert re.search(r"cause +dependency card-provider answers too late|can't be reached", unreachable)
+    assert re.search(r"undone +create-order, reserve-stock", unreachable)
+    assert re.search(r"did not happen +charge-card", unreachable)
+    assert "card-provider accepted no connection within" in unreachable
+    assert "retry with backoff" in unreachable
+    assert "Seen before" not in "".join(whys[0])
+    assert all("Seen before" in why for why in whys[1])
+    assert "the demo let its card network answer again" in whys[1][2]
+
+
+def _whys(output: str) -> list[str]:
+    """The boxes of a run, each as one line of words."""
+    boxes = re.findall(r"╭─ why ─+╮\n(.*?)╰─+╯", output, re.DOTALL)
+    return [" ".join(box.replace("│", " ").split()) for box in boxes]
+
+
 def _stories(output: str) -> list[list[tuple[str, str]]]:
     """The marks and what they stand before, one list for each story."""
     told = re.split(r"^[1-5]  ", output, flags=re.MULTILINE)[1:]

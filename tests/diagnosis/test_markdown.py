@@ -172,11 +172,23 @@ def test_what_a_person_said_and_where_the_prose_is_from_is_told() -> None:
 
 
 def test_a_long_list_is_cut_and_says_so() -> None:
-    many = tuple(StepEffect(step=f"s{n}", certainty=Certainty.APPLIED, text="") for n in range(30))
+    many = tuple(StepEffect(step=f"s{n}", certainty=Certainty.APPLIED, text=f"at {n}") for n in range(30))
 
     lines = as_lines(report(effects=many))
 
     assert "and 18 more" in lines[lines.index("Did it happen?") + 13]
+
+
+def test_steps_of_which_the_same_is_to_be_said_are_told_together() -> None:
+    said = "its compensation confirmed it"
+    effects = [
+        StepEffect(step=f"s{n}", certainty=Certainty.UNDONE, text=said, evidence=(f"E0{n}-k3q",)) for n in (1, 2)
+    ]
+    idle = [StepEffect(step=f"n{n}", certainty=Certainty.NOT_RUN, text=f"because of {n}") for n in (1, 2)]
+
+    text = as_markdown(report(effects=(*idle, *effects)))
+
+    assert f"- **undone** s1, s2: {said} `E01-k3q` `E02-k3q`\n- **not run** n1, n2\n" in text
 
 
 def test_every_kind_of_cause_and_flag_and_reason_has_words() -> None:

@@ -205,6 +205,7 @@ async def test_a_verdict_and_later_what_resolved_it_are_kept_together(site: Site
     assert shown["report"]["feedback"]["verdict"] == "wrong"
     assert shown["report"]["feedback"]["true_culprit"] == {"kind": "worker_version", "name": "payment@1.4.2"}
     assert (shown["incident"]["resolution"], shown["incident"]["resolved_by"]) == ("rolled back", "bob")
+    assert shown["incident"]["status"] == "closed"  # what fails from now on is another one
     assert "bob said that this is wrong: rolled back" in (await site.http.get(f"{path}/report?format=text")).text
     corrected = await site.http.post(f"{path}/feedback", json={"verdict": "correct"})
     assert (corrected.json()["true_class"], corrected.json()["resolution"]) == (None, "rolled back")

@@ -13,6 +13,7 @@ from coordinator.diagnosis.analyser.naming import plain, step_entity
 from coordinator.diagnosis.case import Case
 from coordinator.diagnosis.evidence import EvidenceKind, Trust
 from coordinator.diagnosis.injection import suspicious
+from coordinator.diagnosis.masking import template_of
 from coordinator.diagnosis.signals import Resource, Signal, SignalFamily, Timeout, signal_of, signal_of_logs
 from coordinator.saga.event import Failure
 
@@ -144,7 +145,9 @@ def _summed(counts: Counter[Failure], failing: Failing, ledger: Ledger) -> Voice
             codes[said.code] += count
         types[signal.type] += count
         retry_after = max(retry_after or 0.0, signal.retry_after_seconds or 0.0) or None
-        template = "" if said.suspicious else signal.leaf_template or signal.type
+        # The deepest cause may have no words (a bare TimeoutError): then those of the error it was raised as.
+        worded = signal.leaf_template or template_of(failure.message) or signal.type
+        template = "" if said.suspicious else worded
         entries[signal.leaf_type or signal.type, said.code, template, said.suspicious] += count
         if failure.logs and not said.suspicious:
             spoken = signal_of_logs(failure.logs)

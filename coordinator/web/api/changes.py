@@ -49,7 +49,12 @@ class Changes(Controller):
         summary="Announce a change, so that what fails after it can be explained by it",
         operation_class=taking(body_of(Announcing)),
         responses=documented(
-            "unreadable-body", "body-too-large", "wrong-content-type", "invalid-body", "diagnosis-off"
+            "unreadable-body",
+            "body-too-large",
+            "wrong-content-type",
+            "invalid-body",
+            "idempotency-key-reused",
+            "diagnosis-off",
         ),
         status_code=201,
     )
@@ -81,8 +86,13 @@ class Changes(Controller):
             subject=subject,
             facts={"text": redact(asked.text), "by": by},
         )
-        await desk.diagnosis.occurrences.put([occurrence])
-        return Response(told.change(occurrence), status_code=201)
+        occurrences = desk.diagnosis.occurrences
+        await occurrences.put([occurrence])
+        kept = await occurrences.get(occurrence.id) or occurrence
+        if (kept.subject, kept.facts.get("text")) != (occurrence.subject, occurrence.facts["text"]):
+            error = ProblemError("it came with another change", hint="use a new key for a new change")
+            raise Refusal("idempotency-key-reused", error.detail, errors=[error])
+        return Response(told.change(kept), status_code=201)
 
     @get(
         "/",

@@ -20,7 +20,7 @@ from coordinator.store.explained import FeedbackRow, ReportRow, Verdict
 from coordinator.store.observed import IncidentFilter, IncidentRow, IncidentStatus
 from coordinator.web import incidents as told
 from coordinator.web.api.diagnosis import Accept, Format, as_json, form_of, width_default, written
-from coordinator.web.api.verbs import By
+from coordinator.web.api.verbs import Asking, By
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk
 from coordinator.web.feed import TooManyListeners
@@ -181,18 +181,22 @@ class Incidents(Controller):
 
     @post(
         "/{incident_id:str}/refresh",
-        summary="Analyse an incident now, and answer with the new report",
-        responses=documented("unknown-incident", "diagnosis-off", "timed-out"),
+        summary="Analyse an incident now, with the model if there is one, and answer with its report",
+        operation_class=taking(body_of(Asking), required=False),
+        responses=documented(*read_refusals, "unknown-incident", "diagnosis-off", "timed-out"),
         status_code=200,
     )
-    async def refresh(self, desk: NamedDependency[Desk], incident_id: FromPath[str]) -> Response[Report]:
+    async def refresh(
+        self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], incident_id: FromPath[str]
+    ) -> Response[Report]:
+        await read_body(request, Asking, may_be_empty=True)
         row = await _incident(desk, incident_id)
         report = await desk.diagnosis.reporter.refresh(row.id)
         return written(report, Format.JSON)
 
     @post(
         "/{incident_id:str}/feedback",
-        summary="Say whether the newest report is right, and what resolved the incident",
+        summary="Say whether the newest report is right, and what resolved the incident, which ends it",
         operation_class=taking(body_of(Feedback)),
         responses=documented(*read_refusals, "unknown-incident", "diagnosis-off"),
         status_code=200,
@@ -203,7 +207,7 @@ class Incidents(Controller):
         asked = await read_body(request, Feedback)
         row = await _incident(desk, incident_id)
         culprit = _culprit(asked)
-        reports = desk.diagnosis.reports
+        diagnosis, reports = desk.diagnosis, desk.diagnosis.reports
         kept = FeedbackRow(
             incident_id=row.id,
             report_version=row.report_version,
@@ -218,6 +222,8 @@ class Incidents(Controller):
         if before is not None:
             kept = _also(kept, before)
         await reports.say(kept)
+        if asked.resolution:
+            await diagnosis.incidents.resolve(row.id, by=kept.by, resolution=asked.resolution, now=kept.at)
         return told.said(kept)
 
 

@@ -83,6 +83,10 @@ async def metrics(desk: NamedDependency[Desk]) -> Response[bytes]:
         async with asyncio.timeout(scrape_seconds_max):
             workers = await coordinator.stores.fleet.live(at)
             backlog = await coordinator.stores.outbox.pending()
+            diagnosis = coordinator.diagnosis
+            if diagnosis is not None:
+                standing = await diagnosis.reader.count_open(), await diagnosis.remedies.counts()
+                desk.metrics.explained(*standing, diagnosis.dropped())
     except (StoreUnavailable, TimeoutError):
         backlog = None  # amends_database_up says so
     return Response(desk.metrics.scrape(backlog, workers, at), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,3 @@
+"""A coordinator to ask, in the process of the test."""
+
+from tests.web.conftest import small_site as small_site
