@@ -105,7 +105,6 @@ class Circuit:
         """Pause it once more, twice as long, as long as the bound allows it."""
         seconds = (remedy.target.seconds or 0.0) * 2**rounds
         if at + timedelta(seconds=seconds) <= remedy.begun_at + timedelta(seconds=seconds_max):
-            await self._holds.end(remedy, at, by=remedy.by)
             await self._open(remedy, at, seconds)
             return None
         told = f"it still fails after {rounds} {'pause' if rounds == 1 else 'pauses'}: {after:.0%} of the attempts"

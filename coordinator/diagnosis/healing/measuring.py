@@ -34,7 +34,7 @@ class Measuring:
             counts[1] += tally.count * (tally.outcome in _failed)
             counts[2] += tally.count * (tally.outcome is Tallied.UNKNOWN)
         seconds = max(1.0, (at - begin).total_seconds())
-        return {name: Recent(*counts, seconds=seconds) for name, counts in found.items()}
+        return {name: Recent(worked, failed, silent, seconds) for name, (worked, failed, silent) in found.items()}
 
     async def lately(self, at: datetime) -> Mapping[str, Recent]:
         return await self.since(at - lately, at)

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 
 from coordinator.dead_letters import DeadLetters
 from coordinator.diagnosis.healing.means import CannotBegin, Finding, Remedy
-from coordinator.diagnosis.healing.measuring import Measuring
-from coordinator.diagnosis.healing.policy import retries_allowed
+from coordinator.diagnosis.healing.measuring import Measuring, lately
+from coordinator.diagnosis.healing.policy import Recent, retries_allowed
 from coordinator.engine import Engine
 from coordinator.errors import Quarantined, RedriveRefused, UnknownDeadLetter, UnknownSaga
 from coordinator.move import Handled
@@ -141,8 +141,13 @@ class Retries:
         last_hour = max(len(self._times), repeated)
         if not remedy.row.automatic:
             return retries_allowed(10 * sagas_max, 0, last_hour)
-        succeeded = (await self._measuring.of(participant, remedy.begun_at, at)).succeeded
-        return retries_allowed(succeeded, repeated, last_hour)
+        since_begun = await self._measuring.of(participant, remedy.begun_at, at)
+        of_late = (await self._measuring.lately(at)).get(participant, Recent())
+        others_too = sum(at - time <= lately for time in self._times)  # several remedies share what is allowed
+        return min(
+            retries_allowed(since_begun.succeeded, repeated, last_hour),
+            retries_allowed(of_late.succeeded, others_too, last_hour),
+        )
 
 
 class Redrives:
@@ -166,7 +171,7 @@ class Redrives:
         flight = [letter for letter in sent if not letter.redelivered and (letter.resolved_at or at) > settled]
         waiting = [
             letter.id
-            for letter in await self._page(remedy, DeadLetterStatus.OPEN)
+            for letter in reversed(await self._page(remedy, DeadLetterStatus.OPEN))  # the oldest first
             if not letter.redelivered and letter.id not in self._refused
         ]
         group = Group(waiting, len(flight), len(sent) - len(again) - len(flight), len(again))
