@@ -68,7 +68,8 @@ def provider_slow() -> Scenario:
     for number in range(5):
         world.saga(at=number / 10, charge_card=fails("ReadTimeout", "read timed out", seconds=9.0, calls=(call,)))
     world.traffic("charge-card", bad=after(0, 0.7), error="ReadTimeout", until=1)
-    world.called("payment", "card-provider", bad=after(0, 0.7), error="ReadTimeout", until=1)
+    slow = lambda minute, worker: 9.0 if minute >= 0 else 0.03  # noqa: E731
+    world.called("payment", "card-provider", bad=after(0, 0.7), error="ReadTimeout", seconds=slow, until=1)
     return Scenario(world.case(), C.DOWNSTREAM_TIMEOUT, ("dependency card-provider",))
 
 
@@ -276,6 +277,28 @@ def handler_missing() -> Scenario:
     return Scenario(world.case(), C.MISCONFIGURATION, ("setting place_order.charge-card.action",))
 
 
+def impatient() -> Scenario:
+    """Calls are given up sooner than they ever ended, since a setting was changed: it is not the provider."""
+    world = World()
+    call = Call("card-provider", 0.04, "ReadTimeout", "")
+    for number in range(5):
+        world.saga(at=number / 10, charge_card=fails("ReadTimeout", "read timed out", seconds=0.05, calls=(call,)))
+    world.traffic("charge-card", bad=after(0, 0.9), error="ReadTimeout", until=1)
+    quick = lambda minute, worker: 0.04 if minute >= 0 else 0.06  # noqa: E731
+    world.called("payment", "card-provider", bad=after(0, 0.9), error="ReadTimeout", seconds=quick, until=1)
+    for number in (1, 2, 3):
+        world.happened(
+            K.SETTING_CHANGED,
+            "setting payment.client_timeout",
+            -0.1,
+            setting="client_timeout",
+            worker=f"payment-{number}",
+        )
+    return Scenario(
+        world.case(), C.MISCONFIGURATION, ("setting payment.client_timeout",), ("dependency card-provider",)
+    )
+
+
 def plan_changed() -> Scenario:
     world = World()
     for number in range(5):
@@ -469,6 +492,7 @@ everything: tuple[Callable[[], Scenario], ...] = (
     setting_changed,
     timeout_too_short,
     handler_missing,
+    impatient,
     plan_changed,
     worker_died,
     queue_grows,

@@ -21,7 +21,7 @@ from tests.diagnosis.scenarios import Scenario, after, everything
 from tests.diagnosis.test_analyser import holds_together
 
 budget_seconds = 0.5
-slack = 4.0  # of a machine that is busy with other tests
+slack = 2.0  # of a slower machine
 
 
 def large() -> Case:
@@ -52,9 +52,9 @@ def large() -> Case:
 def test_a_large_case_is_explained_in_time() -> None:
     case = large()
     assert len(case.tallies) >= 14_000
-    began = time.perf_counter()
+    began = time.process_time()
     report = analyse(case)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     assert report.verdict.cls is FaultClass.DOWNSTREAM_UNAVAILABLE
     assert seconds < budget_seconds * slack
 

@@ -107,6 +107,8 @@ def _set_wrong(facts: Facts) -> bool:
     places = (Dimension.SETTING, Dimension.DEFINITION_VERSION, Dimension.HOST, Dimension.WORKER)
     if any(facts.contrasts.of(dimension) for dimension in places):
         return True
+    if any(one.impatient for one in facts.dependencies):
+        return True
     if facts.timings.slow_as_ever or facts.timings.late or facts.handlers.nobody:
         return True
     deserted = any(not one.workers for one in facts.surroundings.backlogs)

@@ -3,6 +3,7 @@ explain it, the more the shorter before; one that came after it can't, and is sa
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import exp
@@ -50,7 +51,7 @@ def changes_of(case: Case, failing: Failing, onset: datetime | None, ledger: Led
     definitions = {step.definition for step in failing.steps}
     found: list[Change] = []
     known: set[Entity] = set()
-    for occurrence in sorted(case.occurrences, key=lambda one: (one.at, one.id)):
+    for occurrence in sorted((*case.occurrences, *_unnoticed(case)), key=lambda one: (one.at, one.id)):
         entity = _entity(occurrence)
         if occurrence.kind not in changes or entity is None:
             continue
@@ -63,7 +64,26 @@ def changes_of(case: Case, failing: Failing, onset: datetime | None, ledger: Led
         ref = _entry(occurrence, entity, onset, after, ledger) if concerns or weight else Ref(-1)
         found.append(Change(occurrence, entity, participant, definition, weight, after, concerns, ref))
     found.sort(key=lambda one: (not one.suspect, -one.weight, one.occurrence.at, one.occurrence.id))
-    return tuple(found[:changes_max])
+    once: dict[tuple[OccurrenceKind, Entity], Change] = {}
+    for change in found:  # a change of many workers is one: that which lies best
+        once.setdefault((change.kind, change.entity), change)
+    return tuple(once.values())[:changes_max]
+
+
+def _unnoticed(case: Case) -> Iterator[Occurrence]:
+    """Versions that workers run and that nobody noticed coming, though others were there before them."""
+    first: dict[str, dict[str, datetime]] = {}
+    for worker in case.workers:
+        mine = first.setdefault(worker.participant, {})
+        if worker.version:
+            mine[worker.version] = min(mine.get(worker.version, worker.first_seen), worker.first_seen)
+    for participant, versions in sorted(first.items()):
+        oldest = min(versions.values(), default=None)
+        for version, at in sorted(versions.items()):
+            if oldest is not None and at > max(oldest, case.since):
+                subject = f"{EntityKind.WORKER_VERSION} {participant}@{version}"
+                name = f"worker:{participant}@{version}"
+                yield Occurrence(name, at, OccurrenceKind.VERSION_SEEN, subject, {"version": version})
 
 
 def _timing(at: datetime, onset: datetime | None) -> tuple[float, bool]:

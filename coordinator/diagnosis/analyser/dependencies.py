@@ -75,6 +75,14 @@ class Dependency:
         return now >= slow_seconds_min and now >= slow_times * then
 
     @property
+    def impatient(self) -> bool:
+        """It is said to be too late, and yet nobody waits longer for it than before: less time is given to it."""
+        now, then = self.since.p95, self.before.p95
+        if self.meaning is not SignalFamily.TIMEOUT or now is None or then is None:
+            return False
+        return self.failing and self.before.share.total >= 2 * count_min and now <= 2 * then
+
+    @property
     def well(self) -> bool:
         """Enough calls to say that it is as it always was."""
         return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 
 from coordinator.diagnosis.analyser.changes import Change, changes_of
@@ -26,6 +27,7 @@ from coordinator.diagnosis.case import Case
 from coordinator.diagnosis.evidence import EvidenceKind, Trust
 
 few_sagas = 3
+roll = timedelta(seconds=30)  # a change is noticed a little after the first worker that has it
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,18 @@ class Facts:
         """More than these few sagas fail so."""
         known = len(self.failing.tried)
         return self.others.bad > max(2 * known, known + 3)
+
+    def worked_since(self, change: Change) -> bool:
+        """Whether what a change brought did its work for a while before the trouble began."""
+        start = self.onset.minute
+        if start is None:
+            return False
+        new = {
+            worker.worker
+            for worker in self.case.workers
+            if worker.participant == change.participant and worker.first_seen >= change.occurrence.at - roll
+        }
+        return sum(row.good for row in self.fleet.own if row.place.worker in new and row.minute < start) >= 8
 
     @property
     def own(self) -> tuple[Tried, ...]:

@@ -10,12 +10,20 @@ from coordinator.diagnosis.case import SagaSeen
 from coordinator.diagnosis.cause import Entity, EntityKind
 
 name_chars_max = 120
+_tag = re.compile(r"<(?![a-z_]{1,20}(?::[0-9]{1,6})?>)")
 _strange = re.compile(r"[^\w.:@/+\-]+", re.ASCII)
 
 
 def plain(name: str) -> str:
     """A name that is safe in a line of prose; the same for every ordinary name."""
     return _strange.sub("_", name[: name_chars_max * 2])[:name_chars_max] or "_"
+
+
+def quotable(template: str) -> str:
+    """A masked text as it may stand between quotation marks: one line of visible characters, and no tag but the masks
+    themselves."""
+    visible = "".join(character if character.isprintable() else " " for character in template)
+    return _tag.sub("‹", " ".join(visible.split()))
 
 
 def saga_entity(saga_id: str) -> Entity:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from coordinator.diagnosis.analyser.failing import Failing
 from coordinator.diagnosis.analyser.ledger import Entry, Ledger, Ref
-from coordinator.diagnosis.analyser.naming import plain, step_entity
+from coordinator.diagnosis.analyser.naming import plain, quotable, step_entity
 from coordinator.diagnosis.case import Case
 from coordinator.diagnosis.evidence import EvidenceKind, Trust
 from coordinator.diagnosis.injection import suspicious
@@ -147,7 +147,7 @@ def _summed(counts: Counter[Failure], failing: Failing, ledger: Ledger) -> Voice
         retry_after = max(retry_after or 0.0, signal.retry_after_seconds or 0.0) or None
         # The deepest cause may have no words (a bare TimeoutError): then those of the error it was raised as.
         worded = signal.leaf_template or template_of(failure.message) or signal.type
-        template = "" if said.suspicious else worded
+        template = "" if said.suspicious else quotable(worded)
         entries[signal.leaf_type or signal.type, said.code, template, said.suspicious] += count
         if failure.logs and not said.suspicious:
             spoken = signal_of_logs(failure.logs)
@@ -212,7 +212,7 @@ def _log_entry(signal: Signal, failing: Failing, ledger: Ledger) -> Ref:
         Entry(
             EvidenceKind.LOG_TEMPLATE,
             Trust.EXTERNAL_TEXT,
-            f"{plain(symptom.participant)} logged “{signal.leaf_template[:quote_chars_max]}”",
+            f"{plain(symptom.participant)} logged “{quotable(signal.leaf_template)[:quote_chars_max]}”",
             subjects=(step_entity(symptom.definition, symptom.step),),
             fact={"code": plain_words([signal.code])},
             source_ref=f"failures:{symptom.name}",

@@ -10,7 +10,7 @@ from coordinator.diagnosis.analyser.contrast import Dimension
 from coordinator.diagnosis.analyser.facts import Facts
 from coordinator.diagnosis.analyser.ledger import Ref
 from coordinator.diagnosis.analyser.naming import plain, setting_entity
-from coordinator.diagnosis.analyser.rules.comparing import guilty_version, old_versions_fail_too
+from coordinator.diagnosis.analyser.rules.comparing import from_outside, guilty_version, old_versions_fail_too
 from coordinator.diagnosis.analyser.score import Vote
 from coordinator.diagnosis.cause import Entity, FaultClass
 from coordinator.diagnosis.signals import SignalFamily
@@ -46,9 +46,20 @@ def _rolled_out(change: Change, facts: Facts) -> Iterator[Vote]:
         return
     if not (facts.onset.jumped or facts.contrasts.share(change.entity).rate >= 0.5):
         return
+    if facts.worked_since(change):
+        return
     inside = facts.voices.weight(*of_the_code)
-    points = change.weight * (0.6 + 2.4 * inside)
+    points = change.weight * (1.4 + 1.8 * inside)
     yield Vote(FaultClass.BAD_DEPLOY, points, (change.ref, *_onset(facts)), change.entity, symptom.step)
+    yield from _against_the_world(change, facts, 1.4)
+
+
+def _against_the_world(change: Change, facts: Facts, points: float) -> Iterator[Vote]:
+    """What was changed a moment before explains what seems to come from outside; unless others feel it, too."""
+    if not facts.onset.jumped or any(one.elsewhere.rate >= 0.3 for one in facts.dependencies if one.failing):
+        return
+    for cls in (*from_outside, FaultClass.RESOURCE_EXHAUSTION):
+        yield Vote(cls, -points * change.weight, (change.ref,))
 
 
 def _onset(facts: Facts) -> tuple[Ref, ...]:
@@ -56,9 +67,11 @@ def _onset(facts: Facts) -> tuple[Ref, ...]:
 
 
 def _setting(change: Change, facts: Facts) -> Iterator[Vote]:
-    if change.participant == facts.failing.symptom.participant and guilty_version(facts) is None:
-        points = 2.2 * change.weight
-        yield Vote(FaultClass.MISCONFIGURATION, points, (change.ref, *_onset(facts)), change.entity)
+    if change.participant != facts.failing.symptom.participant or guilty_version(facts) or facts.worked_since(change):
+        return
+    points = (3.0 if facts.onset.jumped else 1.2) * change.weight
+    yield Vote(FaultClass.MISCONFIGURATION, points, (change.ref, *_onset(facts)), change.entity)
+    yield from _against_the_world(change, facts, 2.0)
 
 
 def _definition(change: Change, facts: Facts) -> Iterator[Vote]:

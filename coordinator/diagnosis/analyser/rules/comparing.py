@@ -97,6 +97,11 @@ def _places(facts: Facts) -> Iterator[Vote]:
 def _dependency(one: Dependency, facts: Facts, *, partial: bool) -> Iterator[Vote]:
     """What it depends on fails, or is slow: for all that call it, or for some."""
     mine = one.participant == facts.failing.symptom.participant
+    if one.impatient and mine:
+        culprit = participant_entity(one.participant)
+        yield Vote(FaultClass.MISCONFIGURATION, 1.4, (one.ref,), culprit, facts.failing.symptom.step)
+        yield Vote(FaultClass.DOWNSTREAM_TIMEOUT, -1.8, (one.ref,))
+        return
     if one.failing and one.meaning and mine:
         cls = class_of(one.meaning, facts) or FaultClass.DOWNSTREAM_UNAVAILABLE
         points = 1.8 + (0.6 if one.everyone else 0.0) + (0.6 if one.elsewhere.rate >= 0.3 else 0.0)

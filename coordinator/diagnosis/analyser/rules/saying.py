@@ -45,7 +45,10 @@ def saying(facts: Facts) -> Iterator[Vote]:
         if cls is None or max(typed, heard) < weight_min:
             continue
         points = typed_points * typed + wording_points * max(0.0, heard - typed)
-        yield Vote(cls, points, evidence, usual_suspect(cls, facts), facts.failing.symptom.step)
+        refs = evidence
+        if family is SignalFamily.TIMEOUT and facts.timings.ref is not None:
+            refs = (*evidence, facts.timings.ref)
+        yield Vote(cls, points, refs, usual_suspect(cls, facts), facts.failing.symptom.step)
     if voices.weight(SignalFamily.OTHER, SignalFamily.NO_REPLY) >= 0.4:
         yield from _logs(facts)
 
