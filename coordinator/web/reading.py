@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from litestar import Request
 from litestar.connection import ASGIConnection
-from litestar.params import HeaderParameter
+from litestar.params import HeaderParameter, QueryParameter
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from amends.errors import PayloadError
@@ -162,7 +162,7 @@ def _query_names(connection: ASGIConnection[Any, Any, Any, Any]) -> set[str]:
     """The names of the route's query parameters: of its function, without the path's, the headers' and the desk."""
     fields = connection.route_handler.parsed_fn_signature.parameters
     return {
-        name
+        (isinstance(field.kwarg_definition, QueryParameter) and field.kwarg_definition.name) or name
         for name, field in fields.items()
         if name not in connection.path_params
         and name not in ("request", "desk")

@@ -64,7 +64,7 @@ Circuit breaker 'payment' is OPEN and does not permit further calls
 An error occurred (ThrottlingException) when calling the PutItem operation: Rate exceeded
 An error occurred (AccessDenied) when calling the GetObject operation: Access Denied
 Unable to locate credentials. You can configure credentials by running "aws configure".
-Error code: 429 - {'error': {'message': 'Rate limit reached for requests', 'type': 'requests', 'code': 'rate_limit_exceeded'}}
+Error code: 429 - {'error': {'message': 'Rate limit reached for requests', 'code': 'rate_limit_exceeded'}}
 Incorrect API key provided: sk-****. You can find your API key at https://platform.example.com/account/api-keys.
 This model's maximum context length is 8192 tokens. However, your messages resulted in 9021 tokens.
 The card was declined. (insufficient_funds)
@@ -75,7 +75,7 @@ The account is closed and can't be debited.
 every courier is fully loaded
 order 4711 is not open
 quantity must be greater than 0
-1 validation error for Charge amount Input should be a valid number [type=float_parsing, input_value='abc', input_type=str]
+1 validation error for Charge amount Input should be a valid number [type=float_parsing, input_value='abc']
 data.customer.email: value is not a valid email address: An email address must have an @-sign.
 ValidationError: 'currency' is a required property. On instance: {'amount': 12}
 Expecting value: line 1 column 1 (char 0)

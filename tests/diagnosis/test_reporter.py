@@ -396,7 +396,7 @@ async def test_trouble_with_the_model_or_the_healer_ends_nothing(
 @embedded
 async def test_reports_that_find_no_room_stay_as_they_are(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporting, "waiting_max", 0)
-    app, _, incident = await one_incident(house)
+    app, _, _ = await one_incident(house)
     parrot, nurse = Parrot(), Nurse()
     explaining = staffed(app, parrot, nurse)
     await due_now(app)

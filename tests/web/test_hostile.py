@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.web.conftest import Site, chain, problem_of
+from tests.web.failures import incident, remedy
 
 depths = (33, 900, 1_000, 1_100, 10_000, 100_000)
 
@@ -242,7 +243,8 @@ posts = (
 
 @pytest.mark.parametrize("path", posts)
 async def test_no_body_whatever_is_the_coordinators_fault(hostile: Site, path: str) -> None:
-    path = path.format(saga=await hostile.begin())
+    incident_id = await incident(hostile)
+    path = path.format(saga=await hostile.begin(), incident=incident_id, remedy=await remedy(hostile, incident_id))
     port = urlsplit(hostile.url).port or 0
     loop = asyncio.get_running_loop()
 
@@ -265,6 +267,8 @@ async def test_every_post_of_the_api_is_among_those_tried(small_site: Site) -> N
         .replace("/steps/charge/", "/steps/{step}/")
         .replace("/dead-letters/x/", "/dead-letters/{letter_id}/")
         .replace("/outbox/x:y/", "/outbox/{command_id}/")
+        .replace("{incident}", "{incident_id}")
+        .replace("{remedy}", "{remedy_id}")
         for path in posts
     }
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from coordinator.diagnosis.analyser.failing import Failing
-from coordinator.diagnosis.analyser.figures import added, quantile, z_of
+from coordinator.diagnosis.analyser.figures import gathered, quantile, z_of
 from coordinator.diagnosis.analyser.fleet import Share
 from coordinator.diagnosis.analyser.ledger import Entry, Ledger, Ref
 from coordinator.diagnosis.analyser.naming import dependency_entity, participant_entity, percent, plain, seconds
@@ -138,14 +138,13 @@ def _dependency(
 def _calls(rows: Iterable[CallTally]) -> Calls:
     bad = total = 0
     errors: Counter[str] = Counter()
-    buckets: tuple[int, ...] = ()
+    rows = list(rows)
     for row in rows:
         total += row.count
         if row.error:
             bad += row.count
             errors[row.error] += row.count
-        buckets = added(buckets, row.seconds_buckets)
-    return Calls(Share(bad, total), errors, quantile(buckets, 0.95))
+    return Calls(Share(bad, total), errors, quantile(gathered(row.seconds_buckets for row in rows), 0.95))
 
 
 def _entry(

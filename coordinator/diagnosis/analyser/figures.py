@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import log, sqrt
 
 from coordinator.store.observed import bucket_seconds
@@ -27,10 +27,16 @@ def likelihood(bad: int, total: int) -> float:
     return bad * log(share) + (total - bad) * log(1 - share)
 
 
-def added(left: Sequence[int], right: Sequence[int]) -> tuple[int, ...]:
-    """Two histograms as one; they may be of different lengths."""
-    longer, shorter = (left, right) if len(left) >= len(right) else (right, left)
-    return tuple(count + (shorter[index] if index < len(shorter) else 0) for index, count in enumerate(longer))
+def gathered(histograms: Iterable[Sequence[int]]) -> list[int]:
+    """Many histograms as one; they may be of different lengths."""
+    total: list[int] = []
+    for counts in histograms:
+        if len(counts) > len(total):
+            total += [0] * (len(counts) - len(total))
+        for index, count in enumerate(counts):
+            if count:
+                total[index] += count
+    return total
 
 
 def quantile(buckets: Sequence[int], share: float) -> float | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from coordinator.diagnosis.analyser.failing import Failing
-from coordinator.diagnosis.analyser.figures import added, quantile
+from coordinator.diagnosis.analyser.figures import gathered, quantile
 from coordinator.diagnosis.case import Case
 from coordinator.store.observed import Place, Tallied, Tally
 
@@ -109,14 +109,10 @@ class Fleet:
     @staticmethod
     def timing(rows: Iterable[Row]) -> Timing:
         """How long what succeeded took. A success that came too late counts, too: it shows how long it would take."""
-        seconds: tuple[int, ...] = ()
-        waits: tuple[int, ...] = ()
-        count = 0
-        for row in rows:
-            if row.good or row.late:
-                count += row.good + row.late
-                seconds = added(seconds, row.tally.seconds_buckets)
-                waits = added(waits, row.tally.wait_buckets)
+        mine = [row for row in rows if row.good or row.late]
+        count = sum(row.good + row.late for row in mine)
+        seconds = gathered(row.tally.seconds_buckets for row in mine)
+        waits = gathered(row.tally.wait_buckets for row in mine)
         return Timing(
             count, quantile(seconds, 0.95), quantile(seconds, 0.5), quantile(waits, 0.95), quantile(waits, 0.5)
         )

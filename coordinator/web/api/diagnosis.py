@@ -53,8 +53,8 @@ class Diagnosis(Controller):
         accept: Accept = None,
     ) -> Response[Report]:
         diagnosis = desk.diagnosis
-        detail = await desk.detail(saga_id)
         form = form_of(request, format, width)
+        detail = await desk.detail(saga_id)
         report = await diagnosis.reporter.explain(saga_id)
         if report is None:
             raise Refusal("nothing-to-explain", f"saga {saga_id} is {detail.saga.status}, and nothing of it failed")

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, HeaderParameter
+from litestar.params import FromPath, FromQuery, HeaderParameter, QueryParameter
 from litestar.response import Stream
 from pydantic import Field, StrictStr, StringConstraints, ValidationError
 
@@ -57,7 +57,7 @@ class Incidents(Controller):
         self,
         desk: NamedDependency[Desk],
         status: FromQuery[IncidentStatus | None] = None,
-        cls: FromQuery[FaultClass | None] = None,
+        fault_class: Annotated[FaultClass | None, QueryParameter(name="cls")] = None,
         definition: FromQuery[str | None] = None,
         participant: FromQuery[str | None] = None,
         step: FromQuery[str | None] = None,
@@ -68,13 +68,13 @@ class Incidents(Controller):
             raise bad_parameter("limit", f"1 to {page_max}")
         if cursor is not None and not _id.fullmatch(cursor):
             raise bad_parameter("cursor", "not one that a former page gave")
-        chosen = IncidentFilter(status=status, cls=cls, participant=participant, definition=definition, step=step)
+        chosen = IncidentFilter(status, fault_class, participant, definition, step)
         page = await desk.diagnosis.reader.page(chosen, limit=limit, cursor=cursor)
         more = None
         if page.cursor:
             stated = {
                 "status": status,
-                "cls": cls,
+                "cls": fault_class,
                 "definition": definition,
                 "participant": participant,
                 "step": step,
