@@ -151,6 +151,8 @@ def _wording(wanted: Sequence[str], templates: Iterable[str]) -> Mapping[str, fl
     looked_for = [(template, _words(template)) for template in wanted[:query_templates_max] if template.strip()]
     asked = frozenset[bytes]().union(*(words for _, words in looked_for))
     distinct = [template for template in dict.fromkeys(templates) if template]
+    if not distinct:
+        return {}
     # All of them in one text: what is done to a million characters at once costs a fraction of as many calls.
     plain = _plain("\n".join(template.replace("\n", " ") for template in distinct))
     counts = dict.fromkeys(asked, 0)
