@@ -1,8 +1,8 @@
 """What a reader of error texts would say: keywords, and no knowledge of the fleet, of time, of what else happened.
 
-    B0    the last error's keywords; the step that failed is to blame
-    B1    the keywords of every error and of what each was raised from
-    B1f   the same, with the usual suspect of each class instead of the step: a fair tool that reads the logs
+B0    the last error's keywords; the step that failed is to blame
+B1    the keywords of every error and of what each was raised from
+B1f   the same, with the usual suspect of each class instead of the step: a fair tool that reads the logs
 """
 
 from __future__ import annotations
@@ -21,12 +21,18 @@ C = FaultClass
 
 _keywords: Sequence[tuple[str, FaultClass]] = (
     (r"deadlock|verklemmung|lock timeout|lock wait|locknotavailable|sperre|40p01|55p03|40001", C.LOCK_CONTENTION),
-    (r"no space|enospc|speicherplatz|too many open files|emfile|memoryerror|allocate|pool|too many connections|disk", C.RESOURCE_EXHAUSTION),
+    (
+        r"no space|enospc|speicherplatz|too many open files|emfile|memoryerror|allocate|pool|too many connections|disk",
+        C.RESOURCE_EXHAUSTION,
+    ),
     (r"429|too many requests|rate.?limit|resource_exhausted|throttl", C.RATE_LIMITED),
     (r"401|403|unauth|forbidden|permission_denied|certificate|expired|credential|invalid_client", C.CREDENTIAL_FAILURE),
     (r"409|conflict|duplicate|already exists|doppelter|23505|unique|stale|conditional", C.DATA_CONFLICT),
     (r"declined|refused: |out of stock|not covered|blocked|restricted|\bno (seat|room)\b", C.BUSINESS_REJECTION),
-    (r"refused|unreachable|injoignable|name resolution|not known|502|503|unavailable|disconnected|reset|connect", C.DOWNSTREAM_UNAVAILABLE),
+    (
+        r"refused|unreachable|injoignable|name resolution|not known|502|503|unavailable|disconnected|reset|connect",
+        C.DOWNSTREAM_UNAVAILABLE,
+    ),
     (r"timeout|timed out|deadline|zeitüberschreitung|délai|aucune réponse|no reply", C.DOWNSTREAM_TIMEOUT),
     (r"unknownhandler|has no action|missing handler|no path|missing path", C.MISCONFIGURATION),
     (r"keyerror|typeerror|attributeerror|nonetype|valueerror|operand", C.POISON_PAYLOAD),
@@ -93,6 +99,8 @@ def scores(results: Sequence[Result]) -> dict[str, dict[str, Share]]:
             "culprit": Share.of(who for item, _, who in right if not item.label.abstain),
             "joint": Share.of(cls and who for _, cls, who in right),
             "G-joint": Share.of(cls and who and _grounded(item.label) for item, cls, who in right),
-            "innocent blamed": Share.of(who in item.label.not_culprits for item, _, who in said if item.label.not_culprits),
+            "innocent blamed": Share.of(
+                who in item.label.not_culprits for item, _, who in said if item.label.not_culprits
+            ),
         }
     return found

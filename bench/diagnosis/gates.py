@@ -46,7 +46,9 @@ def _text(item: Item) -> str:
 def shuffled(results: Sequence[Result], *, seed: int = 5) -> Share:
     """How often the verdict is still right when what is known of the fleet comes from another case."""
     chance = random.Random(seed)
-    items = [item for result in results for item in result.items if item.evidence is not None and not item.label.abstain]
+    items = [
+        item for result in results for item in result.items if item.evidence is not None and not item.label.abstain
+    ]
     by_world: dict[frozenset[str], list[Item]] = defaultdict(list)
     for item in items:
         assert item.evidence is not None
@@ -77,7 +79,11 @@ def counterfactual(case: Case) -> Share:
     """Of the sagas that failed of a fault, how many complete in the same world without it."""
     plan, labels = case.make()
     with_it = _ends(plan)
-    failed = [number for number, (saga_id, failed_, world) in with_it.items() if failed_ and whose(world, saga_id, labels).startswith("fault")]
+    failed = [
+        number
+        for number, (saga_id, failed_, world) in with_it.items()
+        if failed_ and whose(world, saga_id, labels).startswith("fault")
+    ]
     bare, _ = case.make()
     named = frozenset().union(*(label.faults for label in labels))
     bare = replace(bare, faults=[fault for fault in bare.faults if fault.name not in named])

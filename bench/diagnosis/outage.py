@@ -51,7 +51,11 @@ def outage(sagas: int, *, diagnosis: bool = True) -> Outage:
 
 async def _outage(sagas: int, database: Any, diagnosis: bool) -> Outage:
     fault = Trouble(
-        "down", Where(dependency="card-provider"), lambda said, visit: said.refused("card-provider"), start=0, seconds=0.0
+        "down",
+        Where(dependency="card-provider"),
+        lambda said, visit: said.refused("card-provider"),
+        start=0,
+        seconds=0.0,
     )
     with ExitStack() as stack:
         settings: dict[str, Any] = {"diagnosis": diagnosis}

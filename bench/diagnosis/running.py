@@ -182,9 +182,7 @@ async def _standing(world: World, incident_id: str) -> str:
 
 async def _item(world: World, label: Label, grouped: dict[str, str]) -> Item:
     assert world.app.diagnosis is not None
-    affected = tuple(
-        saga_id for saga_id in world.failed_at if whose(world, saga_id, [label]) == "fault 0"
-    )
+    affected = tuple(saga_id for saga_id in world.failed_at if whose(world, saga_id, [label]) == "fault 0")
     item = Item(label, label.blamed, affected)
     counts = Counter(grouped[saga_id] for saga_id in affected if saga_id in grouped)
     if not counts:

@@ -44,7 +44,6 @@ async def _similar(
     theme: Theme, first: Wording, other: Wording, causes: Sequence[Maker], seed: int, database: Path
 ) -> Found:
 
-
     plan = Plan(theme, seed, first, sagas_per_second=0.7)
     async with World(plan, database) as world:
         before = [await _once(world, first, cause) for cause in causes]
