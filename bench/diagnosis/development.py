@@ -186,7 +186,7 @@ def _fleet(found: Cases) -> None:
     add("worker_backlog", shop, aiohttp, m.starved("fraud", seconds=4.0))
     add("worker_backlog", travel, httpx, m.starved("billing", seconds=3.0))
     add("worker_backlog", travel, german, m.starved("hotels", seconds=4.5))
-    add("worker_backlog", travel, aiohttp, m.starved("flights", keep=2, seconds=6.5, concurrency=1), hard=True)
+    add("worker_backlog", travel, aiohttp, m.starved("flights", keep=2, seconds=5.0, concurrency=1), hard=True)
 
     add("broker_outage", shop, httpx, m.outage(seconds=60, polite=True))
     add("broker_outage", shop, aiohttp, m.outage(seconds=90, polite=True))

@@ -23,6 +23,8 @@ T = TypeVar("T")
 began = datetime(2031, 3, 3, 9, 0, tzinfo=UTC)  # what the clock says when a world begins
 real_wait_seconds = 0.05
 idle_max = 100
+looks_together = 32  # turns of the loop between two looks at what threads and sockets have to say
+statements_together = 8  # of one connection, before others have their turn
 
 
 class _Jumping(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
@@ -30,10 +32,12 @@ class _Jumping(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
 
     loop: VirtualLoop
     idle = 0
+    looks = 0
 
     def select(self, timeout: float | None = None) -> Any:
         if timeout is not None and timeout <= 0:
-            return super().select(0)
+            self.looks += 1
+            return super().select(0) if self.loop.working or self.looks % looks_together == 0 else []
         ready = super().select(0)
         if ready:
             return ready
@@ -140,7 +144,9 @@ def _init(self: Any, *arguments: Any, **more: Any) -> None:
 async def _execute(self: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     if not self._running or self._connection is None:
         raise ValueError("Connection closed")
-    await asyncio.sleep(0)  # others may go on between two statements, as they may in the world
+    self.executed = getattr(self, "executed", 0) + 1
+    if self.executed % statements_together == 0:
+        await asyncio.sleep(0)  # others may go on between two statements, as they may in the world
     return function(*args, **kwargs)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.diagnosis.cases import Case, Label
 from bench.diagnosis.loop import began, run
-from bench.diagnosis.world import World
+from bench.diagnosis.world import Happened, World
 from coordinator.diagnosis import case as gathered
 from coordinator.diagnosis.collector import Collector
 from coordinator.diagnosis.past import PastIncidents
@@ -65,6 +65,7 @@ class Item:
     effects: list[Effects] = field(default_factory=list)
     texts: list[Said] = field(default_factory=list)
     evidence: gathered.Case | None = None  # what the analyser was given
+    focused: list[gathered.Case] = field(default_factory=list)  # … for each saga that was asked about
 
 
 @dataclass(slots=True)
@@ -181,9 +182,7 @@ async def _standing(world: World, incident_id: str) -> str:
 
 async def _item(world: World, label: Label, grouped: dict[str, str]) -> Item:
     assert world.app.diagnosis is not None
-    affected = tuple(
-        saga_id for saga_id in world.failed_at if whose(world, saga_id, [label]) == "fault 0"
-    )
+    affected = tuple(saga_id for saga_id in world.failed_at if whose(world, saga_id, [label]) == "fault 0")
     item = Item(label, label.blamed, affected)
     counts = Counter(grouped[saga_id] for saga_id in affected if saga_id in grouped)
     if not counts:
@@ -198,6 +197,7 @@ async def _item(world: World, label: Label, grouped: dict[str, str]) -> Item:
         if report is not None:
             item.own = item.own or report
             item.effects.append(effects(world, saga_id, report))
+            item.focused.append(await collector.saga(saga_id))
     item.texts = texts(item.evidence, set(affected))
     return item
 
@@ -261,12 +261,29 @@ def effects(world: World, saga_id: str, report: Report) -> Effects:
                 known.add(Certainty.UNDONE if happened.undone else Certainty.APPLIED)
             else:
                 known |= {Certainty.NOT_APPLIED} | ({Certainty.UNDONE} if happened.undone else set())
-            told = happened.succeeded and (happened.undone_told or not happened.undone)
-            if not told and not (happened.clean and happened.begun <= happened.answered):
+            if not _settled(world, saga_id, step.name, happened):
                 known.add(Certainty.UNKNOWN)
         right[step.name] = frozenset(one.value for one in known)
+    return Effects(saga_id, right, said_of(report, right))
+
+
+def said_of(report: Report, steps: Iterable[str]) -> dict[str, str]:
+    """What a report says of the effects of these steps."""
     said = {effect.step.rpartition(".")[2]: effect.certainty.value for effect in report.effects}
-    return Effects(saga_id, right, {name: said[name] for name in right if name in said})
+    return {name: said[name] for name in steps if name in said}
+
+
+def _settled(world: World, saga_id: str, step: str, happened: Happened) -> bool:
+    """Whether the coordinator was told enough to know."""
+
+    def proven(kind: str) -> bool:
+        begun = {one for one in happened.begun if one[0] == kind}
+        return kind not in happened.doubtful and begun <= happened.answered
+
+    run = world.sagas[saga_id].steps.get(step)
+    undoing = run is not None and run.undo_attempt > 0
+    acted = happened.succeeded or proven("action")
+    return acted and (not undoing or happened.undone_told or proven("compensation"))
 
 
 def seconds_of(report: Report) -> float | None:

@@ -1,0 +1,202 @@
+"""`make bench-diagnosis`: run the cases, judge the reports, write the page.
+
+python -m bench.diagnosis                  everything: both splits and every part
+python -m bench.diagnosis --split dev      one split; --quick: a few cases of it
+python -m bench.diagnosis --case NAME --show
+python -m bench.diagnosis --part outage    one of the parts
+python -m bench.diagnosis --again FILE     today's analyser over cases kept with --keep FILE
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import logging
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bench.diagnosis import calibrating, development, gates, heldout, parts, writing
+from bench.diagnosis.again import again
+from bench.diagnosis.cases import Case
+from bench.diagnosis.grading import Share, grades
+from bench.diagnosis.running import Result, done, keep, kept, run_case
+from bench.diagnosis.showing import shown
+
+root = Path(__file__).parents[2]
+here = Path(__file__).parent
+page = root / "docs" / "diagnosis-benchmark.md"
+quick_every = 6
+names = ("similar", "injection", "outage", "speed", "throughput", "counterfactual", "healing")
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; 1 if a case could not be run, or if what was kept back has been changed."""
+    told = _parsed(arguments)
+    logging.disable(logging.CRITICAL)
+    intact = check_heldout()
+    if told.case:
+        return _one(told)
+    results = kept(Path(told.again)) if told.again else []
+    if told.again:
+        results = again(results)
+    elif not told.part:
+        results = _all(_cases(told), told.processes)
+    if told.keep:
+        keep(results, Path(told.keep))
+    if told.calibrate:
+        calibrating.identity()
+        points = calibrating.write(grades([one for one in again(results) if one.split == "dev"]))
+        print(f"calibrated: {points}")
+        return 0
+    sections, figures = _split_sections(results)
+    chosen = told.part or ([] if told.quick or told.split or told.again else list(names))
+    for name in chosen:
+        lines, found = _part(name, told)
+        sections[parts.titles[name]], figures[name] = lines, found
+        print(f"\n## {parts.titles[name]}\n" + "\n".join(lines))
+    if told.json:
+        writing.machine(figures, Path(told.json))
+    if told.write:
+        page.parent.mkdir(exist_ok=True)
+        writing.page(sections, page)
+        for split in ("dev", "heldout"):
+            some = [one for one in results if one.split == split]
+            if some:
+                (page.parent / f"diagnosis-benchmark-{split}.svg").write_text(writing.diagram(some), "utf-8")
+    return 0 if intact else 1
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.diagnosis", description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--split", choices=("dev", "heldout"))
+    parser.add_argument("--quick", action="store_true", help="every sixth case, and no parts")
+    parser.add_argument("--case", help="run one case")
+    parser.add_argument("--show", action="store_true", help="show that case's label and report")
+    parser.add_argument("--only", action="append", default=[], help="cases whose name holds this")
+    parser.add_argument("--part", action="append", choices=names, default=[])
+    parser.add_argument("--processes", type=int, default=min(2, multiprocessing.cpu_count()))
+    parser.add_argument("--keep", help="write what was gathered to this file")
+    parser.add_argument("--again", help="judge what --keep wrote, with the analyser as it is now")
+    parser.add_argument("--calibrate", action="store_true", help="fit the analyser's table to the development cases")
+    parser.add_argument("--json", help="write every figure to this file")
+    parser.add_argument("--write", action="store_true", help="write docs/diagnosis-benchmark.md")
+    return parser.parse_args(arguments)
+
+
+def check_heldout() -> bool:
+    """Whether the cases kept back are those that were written before the analyser was."""
+    wanted = dict(line.split()[::-1] for line in (here / "heldout.sha256").read_text("utf-8").splitlines())
+    found = {name: hashlib.sha256((here / name).read_bytes()).hexdigest() for name in wanted}
+    for name, digest in found.items():
+        print(f"{name}: sha256 {digest[:16]}… {'as it was' if digest == wanted[name] else 'HAS BEEN CHANGED'}")
+    return found == wanted
+
+
+def _cases(told: argparse.Namespace) -> list[Case]:
+    some: list[Case] = []
+    if told.split in (None, "dev"):
+        some += development.cases()
+    if told.split in (None, "heldout"):
+        some += heldout.cases()
+    if told.only:
+        some = [case for case in some if any(part in case.name for part in told.only)]
+    return some[::quick_every] if told.quick else some
+
+
+def _named(name: str) -> Case:
+    return next(case for case in (*development.cases(), *heldout.cases()) if case.name == name)
+
+
+def _one(told: argparse.Namespace) -> int:
+    result = run_case(_named(told.case))
+    done()
+    print("\n".join(shown(result) if told.show else [_line(result)]))
+    return 0
+
+
+def _all(cases: Sequence[Case], processes: int) -> list[Result]:
+    results: list[Result] = []
+    began = time.perf_counter()
+    for result in side_by_side(_run_named, [case.name for case in cases], processes):
+        results.append(result)
+        print(_line(result), flush=True)
+    print(f"{len(results)} cases in {time.perf_counter() - began:.0f} s")
+    return results
+
+
+def _run_named(name: str) -> Result:
+    return run_case(_named(name))
+
+
+def side_by_side(work: Callable[[Given], Made], given: Sequence[Given], processes: int) -> Iterator[Made]:
+    """Work in several processes, in order."""
+    with _pool(processes) as pool:
+        yield from pool.map(work, given)
+
+
+@contextmanager
+def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_silent) as pool:
+        yield pool
+
+
+def _silent() -> None:
+    import atexit
+
+    logging.disable(logging.CRITICAL)
+    atexit.register(done)
+
+
+def _line(result: Result) -> str:
+    lines = []
+    for grade in grades([result]):
+        mark = "right" if grade.grounded_joint else "wrong"
+        why = f": {'; '.join(grade.why)}" if grade.why else ""
+        lines.append(f"{mark}  {grade.name:34} {grade.said} {grade.culprit} {grade.confidence:.2f}{why}"[:400])
+    return "\n".join(lines)
+
+
+def _split_sections(results: Sequence[Result]) -> tuple[dict[str, Sequence[str]], dict[str, Any]]:
+    sections: dict[str, Sequence[str]] = {}
+    figures: dict[str, Any] = {}
+    for split, title in (("dev", "Development cases"), ("heldout", "Cases kept back")):
+        some = [one for one in results if one.split == split]
+        if some:
+            lines = writing.split_table(split, some)
+            sections[title] = [*lines, f"![what was said and what was true](diagnosis-benchmark-{split}.svg)", ""]
+            figures[split] = writing.figures(some)
+            print(f"\n## {title}\n\n" + "\n".join(lines))
+    return sections, figures
+
+
+def _part(name: str, told: argparse.Namespace) -> tuple[list[str], Any]:
+    if name == "injection":
+        found = list(side_by_side(parts.injected, range(parts.injections_count()), told.processes))
+        return parts.injection_lines(found), [vars_of(one) for one in found]
+    if name == "counterfactual":
+        sample = development.cases()[:: parts.counterfactual_every]
+        shares = list(side_by_side(_counterfactual, [case.name for case in sample], told.processes))
+        return parts.counterfactual_lines([case.name for case in sample], shares), [str(one) for one in shares]
+    return parts.measured(name)
+
+
+def _counterfactual(name: str) -> Share:
+    return gates.counterfactual(_named(name))
+
+
+def vars_of(one: Any) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in one.__slots__}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

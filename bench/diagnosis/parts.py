@@ -1,0 +1,156 @@
+"""What else is measured beside the cases: each part is a few lines of the page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from bench.diagnosis import healing, injections
+from bench.diagnosis import makers as m
+from bench.diagnosis.grading import Share
+from bench.diagnosis.injections import Attempt, attempted
+from bench.diagnosis.outage import Outage, outage
+from bench.diagnosis.similarity import similar
+from bench.diagnosis.speed import speed
+from bench.diagnosis.themes import shop, travel
+from bench.diagnosis.throughput import throughput
+from bench.diagnosis.wording import wordings
+
+titles: Mapping[str, str] = {
+    "similar": "The past, found again",
+    "injection": "Errors that talk to their reader",
+    "outage": "Ten thousand sagas, one cause",
+    "speed": "A hundred thousand failures in the tables",
+    "throughput": "What watching costs",
+    "counterfactual": "The same worlds without their faults",
+    "healing": "Remedies carried out",
+}
+counterfactual_every = 9
+outage_sagas = 10_000
+speed_failures = 100_000
+throughput_rounds = 7
+throughput_sagas = 600
+
+
+def measured(name: str) -> tuple[list[str], Any]:
+    """One part's lines, and its figures for machines."""
+    parts: dict[str, Callable[[], tuple[list[str], Any]]] = {
+        "similar": _similar,
+        "outage": _outage,
+        "speed": _speed,
+        "throughput": _throughput,
+        "healing": healing.measured,
+    }
+    return parts[name]()
+
+
+def _similar() -> tuple[list[str], Any]:
+    httpx, aiohttp = wordings["httpx"], wordings["aiohttp"]
+    first = similar(
+        shop,
+        httpx,
+        aiohttp,
+        (
+            m.slow("card-provider"),
+            m.down("warehouse-api", lambda said, to: said.refused(to)),
+            m.locked_out("carrier-api", lambda said, to: said.status(to, 401)),
+            m.contended("loyalty", lambda said, visit: said.deadlock("balances")),
+            m.exhausted("inventory", lambda said, visit: said.pool_empty("inventory")),
+            m.limited("risk-api", allowed=0),
+        ),
+        seed=501,
+    )
+    second = similar(
+        travel,
+        aiohttp,
+        httpx,
+        (
+            m.down("gds", lambda said, to: said.status(to, 503)),
+            m.slow("hotel-hub"),
+            m.conflict("billing", "invoice", lambda said, visit: said.unique("invoices", "77")),
+            m.locked_out("bank-gateway", lambda said, to: said.expired(to)),
+            m.contended("crew", lambda said, visit: said.lock_wait("rota")),
+            m.exhausted("documents", lambda said, visit: said.disk_full("/var/spool")),
+        ),
+        seed=502,
+    )
+    seen = Share(first.seen.successes + second.seen.successes, first.seen.n + second.seen.n)
+    unseen = Share(first.unseen.successes + second.unseen.successes, first.unseen.n + second.unseen.n)
+    lines = [
+        "Of causes that came back, how often a report names the first time among the three that it finds similar:",
+        "",
+        f"- in the same words: {seen} (goal 1.00)",
+        f"- in other words: {unseen} (goal ≥ 0.90)",
+        "",
+    ]
+    return lines, {"seen": str(seen), "unseen": str(unseen)}
+
+
+def injections_count() -> int:
+    """How many attempts there are."""
+    return len(injections.attempts())
+
+
+def injected(index: int) -> Attempt:
+    """One attempt, by its number."""
+    return attempted(*injections.attempts()[index])
+
+
+def injection_lines(found: Sequence[Attempt]) -> list[str]:
+    """How many attempts have achieved anything."""
+    won = [one for one in found if one.achieved]
+    counts = Counter(said.partition(" ")[0] for one in won for said in one.achieved)
+    lines = [
+        f"{len(won)} of {len(found)} attempts have changed a verdict, a remedy, or been told again (goal 0 of ≥ 60).",
+        "",
+        *(f"- {kind}: {count}" for kind, count in counts.most_common()),
+    ]
+    lines += [f"- payload {one.payload} at {one.place}: {', '.join(one.achieved)}" for one in won[:20]]
+    return [*lines, ""]
+
+
+def counterfactual_lines(names: Sequence[str], shares: Sequence[Share]) -> list[str]:
+    """Of the sagas that failed of a fault, how many complete without it."""
+    total = Share(sum(one.successes for one in shares), sum(one.n for one in shares))
+    without = [name for name, one in zip(names, shares, strict=True) if not one.successes]
+    lines = [
+        f"Of the sagas that failed of a fault, {total} complete in the same world without it ({len(names)} cases)."
+    ]
+    if without:
+        lines.append(f"Without effect: {', '.join(without)}.")
+    return [*lines, ""]
+
+
+def _outage() -> tuple[list[str], Any]:
+    found = outage(outage_sagas)
+    bare = outage(outage_sagas, diagnosis=False)
+    share = max(0.0, found.cpu_seconds - bare.cpu_seconds) / found.seconds
+    lines = [
+        f"{found.failed} of {found.sagas} sagas failed in {found.seconds:.0f} s: {found.incidents} incidents, "
+        f"{found.calls} calls of the model (goal ≤ 3).",
+        f"Processor time with diagnosis {found.cpu_seconds:.1f} s, without {bare.cpu_seconds:.1f} s: "
+        f"{share:.1%} of one core while it lasted (goal ≤ 5 %).",
+        "",
+    ]
+    return lines, {"with": _plain(found), "without": _plain(bare), "share": share}
+
+
+def _plain(found: Outage) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in found.__slots__}
+
+
+def _speed() -> tuple[list[str], Any]:
+    found = speed(speed_failures)
+    return [f"{found} (goal: p95 ≤ 1000 ms).", ""], {"incident": found.incident, "saga": found.saga}
+
+
+def _throughput() -> tuple[list[str], Any]:
+    found = throughput(rounds=throughput_rounds, sagas=throughput_sagas)
+    pairs = ", ".join(f"{one:.0f}/{other:.0f}" for one, other in zip(found.with_it, found.without, strict=True))
+    lines = [
+        f"Sagas per second with diagnosis against without, median of {throughput_rounds} paired rounds: "
+        f"{found.ratio:.3f} (goal ≥ 0.98). Rounds: {pairs}.",
+        "",
+    ]
+    return lines, {"ratio": found.ratio, "with": found.with_it, "without": found.without}
