@@ -144,7 +144,7 @@ def _citations(grade: Grade, item: Item, report: Report) -> None:
     )
     firm = any(one in known and known[one].trust.value in ("coordinator", "infra") for one in verdict.supports)
     enough = label.abstain or (len(set(verdict.supports)) >= 2 and firm)
-    grade.grounded = grade.groups_covered == grade.groups and not accused and enough or label.abstain
+    grade.grounded = (grade.groups_covered == grade.groups and not accused and enough) or label.abstain
     if grade.joint and not grade.grounded:
         lacking = [sorted(group) for group in label.cites if not group & kinds]
         grade.why.append(f"not grounded: lacks {lacking}" if lacking else "not grounded")

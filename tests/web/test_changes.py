@@ -59,7 +59,9 @@ async def test_a_new_plan_is_noticed_by_itself(small_site: Site) -> None:
 
     async def noticed() -> bool:
         items = (await small_site.http.get("/v1/changes")).json()["items"]
-        return any((item["kind"], item["subject"]) == ("definition_registered", "definition_version chain@1") for item in items)
+        return any(
+            (item["kind"], item["subject"]) == ("definition_registered", "definition_version chain@1") for item in items
+        )
 
     await eventually(noticed, "the new plan to be noticed")
 
