@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import typer
 
-from coordinator.cli import asking, bulk, definitions, explaining, fleet, holding, profiles, running, verbs
+from coordinator.cli import asking, bulk, checking, definitions, explaining, fleet, holding, profiles, running, verbs
 
 app = typer.Typer(
     name="amends",
@@ -32,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 running.add_to(app)
+checking.add_to(app)
 asking.add_to(app)
 verbs.add_to(app)
 holding.add_to(app)
