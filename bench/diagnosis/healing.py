@@ -42,8 +42,9 @@ def measured() -> tuple[list[str], Any]:
     found = [healed(case) for case in chosen.values()]
     acted = [one for one in found if one.remedies]
     harmful = [one for one in found if one.harmful]
+    had = f"{len(found)} worlds, of which {len(acted)} had a remedy carried out"
     lines = [
-        f"{len(found)} worlds, of which {len(acted)} had a remedy carried out; {len(harmful)} were worse for it (goal 0).",
+        f"{had}; {len(harmful)} were worse for it (goal 0).",
         "",
         "| case | carried out | failed without | failed with | spared | harmed |",
         "|---|---|---|---|---|---|",
