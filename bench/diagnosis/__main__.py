@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.diagnosis import calibrating, development, heldout, injections, parts, pool, writing
+from bench.diagnosis import calibrating, development, healing, heldout, injections, parts, pool, writing
 from bench.diagnosis.again import again
 from bench.diagnosis.cases import Case
 from bench.diagnosis.grading import grades
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sections, figures = _split_sections(results)
     chosen = told.part or ([] if told.quick or told.split or told.again else list(names))
     for name in chosen:
-        lines, found = _part(name, told)
+        lines, found = _part(name, told.processes)
         sections[parts.titles[name]], figures[name] = lines, found
         print(f"\n## {parts.titles[name]}\n" + "\n".join(lines))
     if told.json:
@@ -146,20 +146,24 @@ def _split_sections(results: Sequence[Result]) -> tuple[dict[str, Sequence[str]]
     return sections, figures
 
 
-def _part(name: str, told: argparse.Namespace) -> tuple[list[str], Any]:
-    if name == "injection":
-        every = range(len(injections.attempts()))
-        found = [one for some in pool.side_by_side(pool.attempts_of, every, told.processes) for one in some]
-        return parts.injection_lines(found), [vars_of(one) for one in found]
-    if name == "counterfactual":
-        sample = development.cases()[:: parts.counterfactual_every]
-        shares = list(pool.side_by_side(pool.counterfactual_of, [case.name for case in sample], told.processes))
-        return parts.counterfactual_lines([case.name for case in sample], shares), [str(one) for one in shares]
-    return parts.measured(name)
-
-
-def vars_of(one: Any) -> dict[str, Any]:
-    return {name: getattr(one, name) for name in one.__slots__}
+def _part(name: str, processes: int) -> parts.Section:
+    """One part's lines, and its figures for machines. Those that measure time have the machine to themselves."""
+    match name:
+        case "injection":
+            every = range(len(injections.attempts()))
+            found = pool.side_by_side(pool.attempts_of, every, processes)
+            return parts.injection_lines([one for some in found for one in some])
+        case "counterfactual":
+            names = [case.name for case in development.cases()[:: parts.counterfactual_every]]
+            shares = list(pool.side_by_side(pool.counterfactual_of, names, processes))
+            return parts.counterfactual_lines(names, shares)
+        case "similar":
+            worlds = range(parts.similar_worlds)
+            return parts.similar_lines(list(pool.side_by_side(pool.similar_of, worlds, processes)))
+        case "healing":
+            return healing.lines(list(pool.side_by_side(pool.healed_of, healing.chosen(), processes)))
+        case _:
+            return parts.measured(name)
 
 
 if __name__ == "__main__":

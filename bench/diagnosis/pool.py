@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
 
-from bench.diagnosis import development, gates, heldout, injections
+from bench.diagnosis import development, gates, healing, heldout, injections, parts
 from bench.diagnosis.cases import Case
 from bench.diagnosis.grading import Share
+from bench.diagnosis.healing import Healed
 from bench.diagnosis.injections import Attempt
 from bench.diagnosis.running import Result, done, run_case
+from bench.diagnosis.similarity import Found
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -48,6 +50,16 @@ def result_of(name: str) -> Result:
 def attempts_of(index: int) -> list[Attempt]:
     """Make one attempt at injection, by its number; and again through a model."""
     return injections.attempted(*injections.attempts()[index])
+
+
+def healed_of(name: str) -> Healed:
+    """Run the case of that name with remedies that are carried out, and without."""
+    return healing.healed(named(name))
+
+
+def similar_of(number: int) -> Found:
+    """Let trouble come back in one of the two worlds."""
+    return parts.similar_in(number)
 
 
 def counterfactual_of(name: str) -> Share:
