@@ -30,12 +30,42 @@ from coordinator.web.metrics import Metrics
 from coordinator.web.problems import Refusal, handlers, respond
 from coordinator.web.reading import body_bytes_max, check_parameters
 
+controllers = (
+    Definitions,
+    Sagas,
+    Verbs,
+    Diagnosis,
+    Incidents,
+    Remedies,
+    Healing,
+    Changes,
+    Pauses,
+    DeadLetters,
+    Outbox,
+    Participants,
+)
+
 
 async def _no_other_page(response: Response[Any]) -> Response[Any]:
     """What the framework says beside the description, it says in HTML."""
     if response.status_code == HTTPStatus.NOT_FOUND:
         return respond(Refusal("not-found", "the description is at /openapi.json"))
     return response
+
+
+def _described() -> OpenAPIConfig:
+    """The API's own description."""
+    return OpenAPIConfig(
+        title="Amends",
+        version=release(),
+        description="Sagas: started, watched, and, when something fails, made amends for.",
+        use_handler_docstrings=False,
+        # The JSON alone: the framework's pages would load scripts from elsewhere.
+        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+        openapi_router=Router(
+            "/openapi.json", route_handlers=[], include_in_schema=False, after_request=_no_other_page
+        ),
+    )
 
 
 def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True) -> Litestar:
@@ -61,21 +91,7 @@ def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True) -> 
                 await coordinator.stop()
 
     web = Litestar(
-        [
-            *routes,
-            Definitions,
-            Sagas,
-            Verbs,
-            Diagnosis,
-            Incidents,
-            Remedies,
-            Healing,
-            Changes,
-            Pauses,
-            DeadLetters,
-            Outbox,
-            Participants,
-        ],
+        [*routes, *controllers],
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
         before_request=check_parameters,
         exception_handlers=handlers(),
@@ -85,17 +101,7 @@ def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True) -> 
         pdb_on_exception=False,
         logging_config=None,
         request_max_body_size=body_bytes_max,
-        openapi_config=OpenAPIConfig(
-            title="Amends",
-            version=release(),
-            description="Sagas: started, watched, and, when something fails, made amends for.",
-            use_handler_docstrings=False,
-            # The JSON alone: the framework's pages would load scripts from elsewhere.
-            render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
-            openapi_router=Router(
-                "/openapi.json", route_handlers=[], include_in_schema=False, after_request=_no_other_page
-            ),
-        ),
+        openapi_config=_described(),
     )
     web.state.desk = desk
     return web
