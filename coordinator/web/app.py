@@ -46,8 +46,11 @@ def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True) -> 
     desk = Desk(coordinator, Metrics())
     coordinator.engine.observe(desk.metrics.observe)
     coordinator.engine.observe(desk.finishes.observe)
+    coordinator.relay.tell(desk.metrics.confirmed)
     if coordinator.diagnosis is not None:
         coordinator.diagnosis.reporter.subscribe(desk.metrics.reported)
+        if coordinator.diagnosis.narrator is not None:
+            coordinator.diagnosis.narrator.listen(desk.metrics.spoken)
 
     @asynccontextmanager
     async def life(_: Litestar) -> AsyncIterator[None]:
