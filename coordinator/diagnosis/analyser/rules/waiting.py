@@ -23,7 +23,6 @@ from coordinator.diagnosis.signals import SignalFamily
 from coordinator.saga.event import Kind
 from coordinator.store.observed import OccurrenceKind
 
-
 mostly, half = 0.8, 0.5
 
 
