@@ -87,10 +87,10 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def check_heldout() -> bool:
+def check_heldout(folder: Path = here) -> bool:
     """Whether the cases kept back are those that were written before the analyser was."""
-    wanted = dict(line.split()[::-1] for line in (here / "heldout.sha256").read_text("utf-8").splitlines())
-    found = {name: hashlib.sha256((here / name).read_bytes()).hexdigest() for name in wanted}
+    wanted = dict(line.split()[::-1] for line in (folder / "heldout.sha256").read_text("utf-8").splitlines())
+    found = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in wanted}
     for name, digest in found.items():
         print(f"{name}: sha256 {digest[:16]}… {'as it was' if digest == wanted[name] else 'HAS BEEN CHANGED'}")
     return found == wanted
