@@ -57,7 +57,9 @@ def lines(found: Sequence[Healed]) -> tuple[list[str], Any]:
     for one in acted:
         done = ", ".join(f"{kind} ×{count}" for kind, count in one.remedies.items())
         said.append(f"| {one.case} | {done} | {one.failed_without} | {one.failed_with} | {one.helped} | {one.harmed} |")
-    return [*said, ""], [{name: getattr(one, name) for name in one.__slots__} for one in found]
+    return [*said, ""], [
+        {**{name: getattr(one, name) for name in one.__slots__}, "harmful": one.harmful} for one in found
+    ]
 
 
 def healed(case: Case) -> Healed:
