@@ -125,7 +125,7 @@ class Twice(Trouble):
     """The first attempt takes place and is not heard of; the second is told that it already has."""
 
     def call(self, stage: Any, visit: Visit, dependency: str, seconds: float) -> Any:
-        if not self.active(stage) or not self.where.covers(visit):
+        if self.where.dependency != dependency or not self.active(stage) or not self.where.covers(visit):
             return None
         key = (visit.command.saga_id, visit.command.step, visit.command.kind)
         if key in self.seen:
