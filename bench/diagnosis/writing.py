@@ -151,7 +151,7 @@ def page(sections: Mapping[str, Sequence[str]], place: Path) -> None:
         "Written by `make bench-diagnosis`. Faults are injected into sagas that really run, on a clock that jumps; the",
         "labels come from what injects them. bench/README.md says what each figure means, and what it does not.",
         "",
-        f"Measured on {today:%d %B %Y}: Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores.",
+        f"Measured on {today:%d %B %Y} with Python {platform.python_version()} on {os.cpu_count()} cores.",
         "",
     ]
     for title, body in sections.items():
