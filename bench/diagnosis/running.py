@@ -184,7 +184,7 @@ async def _standing(world: World, incident_id: str) -> str:
 async def _item(world: World, label: Label, grouped: dict[str, str]) -> Item:
     assert world.app.diagnosis is not None
     affected = tuple(saga_id for saga_id in world.failed_at if whose(world, saga_id, [label]) == "fault 0")
-    # The faults themselves stay here: what they say can't be written to a file.
+    # Whom the faults name is known by now, and they themselves can't be sent to another process.
     item = Item(replace(label, witnesses=()), label.blamed, affected)
     counts = Counter(grouped[saga_id] for saga_id in affected if saga_id in grouped)
     if not counts:

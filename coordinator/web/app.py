@@ -11,6 +11,7 @@ from litestar import Litestar, Response, Router
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.types import ControllerRouterHandler
 
 from coordinator.telemetry import release
 from coordinator.web.api.changes import Changes
@@ -38,16 +39,45 @@ async def _no_other_page(response: Response[Any]) -> Response[Any]:
     return response
 
 
+controllers: tuple[ControllerRouterHandler, ...] = (
+    *routes,
+    Definitions,
+    Sagas,
+    Verbs,
+    Diagnosis,
+    Incidents,
+    Remedies,
+    Healing,
+    Changes,
+    Pauses,
+    DeadLetters,
+    Outbox,
+    Participants,
+)
+
+
+def described() -> OpenAPIConfig:
+    """How the API describes itself, at /openapi.json."""
+    return OpenAPIConfig(
+        title="Amends",
+        version=release(),
+        description="Sagas: started, watched, and, when something fails, made amends for.",
+        use_handler_docstrings=False,
+        # The JSON alone: the framework's pages would load scripts from elsewhere.
+        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+        openapi_router=Router(
+            "/openapi.json", route_handlers=[], include_in_schema=False, after_request=_no_other_page
+        ),
+    )
+
+
 def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True) -> Litestar:
     """The API over a coordinator, which begins and ends with it, unless somebody else sees to that.
 
     `state.desk.stop()` is to be called as soon as the process is asked to end: it lets go of those who wait.
     """
     desk = Desk(coordinator, Metrics())
-    coordinator.engine.observe(desk.metrics.observe)
-    coordinator.engine.observe(desk.finishes.observe)
-    if coordinator.diagnosis is not None:
-        coordinator.diagnosis.reporter.subscribe(desk.metrics.reported)
+    _watch(coordinator, desk)
 
     @asynccontextmanager
     async def life(_: Litestar) -> AsyncIterator[None]:
@@ -61,21 +91,7 @@ def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True) -> 
                 await coordinator.stop()
 
     web = Litestar(
-        [
-            *routes,
-            Definitions,
-            Sagas,
-            Verbs,
-            Diagnosis,
-            Incidents,
-            Remedies,
-            Healing,
-            Changes,
-            Pauses,
-            DeadLetters,
-            Outbox,
-            Participants,
-        ],
+        controllers,
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
         before_request=check_parameters,
         exception_handlers=handlers(),
@@ -85,17 +101,18 @@ def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True) -> 
         pdb_on_exception=False,
         logging_config=None,
         request_max_body_size=body_bytes_max,
-        openapi_config=OpenAPIConfig(
-            title="Amends",
-            version=release(),
-            description="Sagas: started, watched, and, when something fails, made amends for.",
-            use_handler_docstrings=False,
-            # The JSON alone: the framework's pages would load scripts from elsewhere.
-            render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
-            openapi_router=Router(
-                "/openapi.json", route_handlers=[], include_in_schema=False, after_request=_no_other_page
-            ),
-        ),
+        openapi_config=described(),
     )
     web.state.desk = desk
     return web
+
+
+def _watch(coordinator: Coordinator, desk: Desk) -> None:
+    """Let the web face see what the coordinator does."""
+    coordinator.engine.observe(desk.metrics.observe)
+    coordinator.engine.observe(desk.finishes.observe)
+    coordinator.relay.tell(desk.metrics.confirmed)
+    if coordinator.diagnosis is not None:
+        coordinator.diagnosis.reporter.subscribe(desk.metrics.reported)
+        if coordinator.diagnosis.narrator is not None:
+            coordinator.diagnosis.narrator.listen(desk.metrics.spoken)
