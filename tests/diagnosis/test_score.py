@@ -1,15 +1,16 @@
-"""From votes to a verdict: what no evidence admits is never named, limits hold whatever the points, and the past moves a
-balance only where a person has confirmed it."""
+"""From votes to a verdict: what no evidence admits is never named, limits hold whatever the points, and the past moves
+a balance only where a person has confirmed it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from coordinator.diagnosis.analyser import analyse, score
+from coordinator.diagnosis.analyser.admissible import admissible_classes
 from coordinator.diagnosis.analyser.facts import Facts, facts_of
 from coordinator.diagnosis.analyser.history import points_max, remembered
 from coordinator.diagnosis.analyser.ledger import Entry, Ledger, Ref
@@ -19,7 +20,7 @@ from coordinator.diagnosis.cause import Entity, EntityKind, FaultClass
 from coordinator.diagnosis.evidence import EvidenceKind, Trust
 from coordinator.diagnosis.report import Similar
 from tests.diagnosis.cases import World, fails, noon
-from tests.diagnosis.scenarios import provider_down, two_at_once
+from tests.diagnosis.scenarios import Scenario, everything, provider_down, two_at_once
 
 provider = Entity(kind=EntityKind.DEPENDENCY, name="card-provider")
 timeout, deploy = FaultClass.DOWNSTREAM_TIMEOUT, FaultClass.BAD_DEPLOY
@@ -44,6 +45,13 @@ def test_what_no_evidence_admits_is_never_named_whatever_speaks_for_it() -> None
     assert [one.cls for one in candidates_of(votes, {timeout: True, deploy: False})] == [timeout]
     assert [one.cls for one in candidates_of(votes, {timeout: True})] == [timeout]
     assert [one.cls for one in candidates_of(votes, {timeout: True, deploy: True})] == [deploy, timeout]
+
+
+@pytest.mark.parametrize("build", everything, ids=lambda build: build.__name__)
+def test_every_hypothesis_of_a_report_is_one_that_the_evidence_admits(build: Callable[[], Scenario]) -> None:
+    case = build().case
+    admissible = {cls for cls, may in admissible_classes(facts_of(case, Ledger(case.nonce))).items() if may}
+    assert {one.cls for one in analyse(case).hypotheses} <= admissible
 
 
 def test_a_confidence_is_what_the_table_says_and_not_the_share_of_the_points(monkeypatch: pytest.MonkeyPatch) -> None:

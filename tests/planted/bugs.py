@@ -292,7 +292,7 @@ bugs = (
                 "dict.fromkeys(admissible_classes(facts), True)",
             ),
         ),
-        ("tests/diagnosis/test_analyser.py", "tests/diagnosis/test_score.py"),
+        ("tests/diagnosis/test_score.py",),
     ),
     Bug(
         "a share of points is taken for a probability",
