@@ -11,6 +11,7 @@ from litestar import Litestar, Response, Router
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.types import ControllerRouterHandler
 
 from coordinator.telemetry import release
 from coordinator.web.api.changes import Changes
@@ -30,7 +31,16 @@ from coordinator.web.metrics import Metrics
 from coordinator.web.problems import Refusal, handlers, respond
 from coordinator.web.reading import body_bytes_max, check_parameters
 
-controllers = (
+
+async def _no_other_page(response: Response[Any]) -> Response[Any]:
+    """What the framework says beside the description, it says in HTML."""
+    if response.status_code == HTTPStatus.NOT_FOUND:
+        return respond(Refusal("not-found", "the description is at /openapi.json"))
+    return response
+
+
+controllers: tuple[ControllerRouterHandler, ...] = (
+    *routes,
     Definitions,
     Sagas,
     Verbs,
@@ -46,15 +56,8 @@ controllers = (
 )
 
 
-async def _no_other_page(response: Response[Any]) -> Response[Any]:
-    """What the framework says beside the description, it says in HTML."""
-    if response.status_code == HTTPStatus.NOT_FOUND:
-        return respond(Refusal("not-found", "the description is at /openapi.json"))
-    return response
-
-
-def _described() -> OpenAPIConfig:
-    """The API's own description."""
+def described() -> OpenAPIConfig:
+    """How the API describes itself, at /openapi.json."""
     return OpenAPIConfig(
         title="Amends",
         version=release(),
@@ -74,10 +77,7 @@ def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True) -> 
     `state.desk.stop()` is to be called as soon as the process is asked to end: it lets go of those who wait.
     """
     desk = Desk(coordinator, Metrics())
-    coordinator.engine.observe(desk.metrics.observe)
-    coordinator.engine.observe(desk.finishes.observe)
-    if coordinator.diagnosis is not None:
-        coordinator.diagnosis.reporter.subscribe(desk.metrics.reported)
+    _watch(coordinator, desk)
 
     @asynccontextmanager
     async def life(_: Litestar) -> AsyncIterator[None]:
@@ -91,7 +91,7 @@ def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True) -> 
                 await coordinator.stop()
 
     web = Litestar(
-        [*routes, *controllers],
+        controllers,
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
         before_request=check_parameters,
         exception_handlers=handlers(),
@@ -101,7 +101,18 @@ def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True) -> 
         pdb_on_exception=False,
         logging_config=None,
         request_max_body_size=body_bytes_max,
-        openapi_config=_described(),
+        openapi_config=described(),
     )
     web.state.desk = desk
     return web
+
+
+def _watch(coordinator: Coordinator, desk: Desk) -> None:
+    """Let the web face see what the coordinator does."""
+    coordinator.engine.observe(desk.metrics.observe)
+    coordinator.engine.observe(desk.finishes.observe)
+    coordinator.relay.tell(desk.metrics.confirmed)
+    if coordinator.diagnosis is not None:
+        coordinator.diagnosis.reporter.subscribe(desk.metrics.reported)
+        if coordinator.diagnosis.narrator is not None:
+            coordinator.diagnosis.narrator.listen(desk.metrics.spoken)

@@ -23,6 +23,7 @@ from coordinator.store.database import Database, DatabaseClock
 from coordinator.store.dead_letters import DeadLetterStore
 from coordinator.store.definitions import DefinitionStore
 from coordinator.store.explained import RemedyState
+from coordinator.store.figures import FigureReader
 from coordinator.store.fleet import FleetStore
 from coordinator.store.outbox import OutboxStore
 from coordinator.store.reader import SagaReader
@@ -34,6 +35,7 @@ from coordinator.web.finishes import Finishes
 from coordinator.web.incidents import news
 from coordinator.web.metrics import Metrics
 from coordinator.web.problems import Refusal
+from coordinator.web.scraping import Scraping
 
 handle_seconds_max = 10.0  # how long a request waits for the engine; while the database is away the engine waits for it
 told_max = 200  # incidents whose changes are told of as events
@@ -57,6 +59,8 @@ class Stores(Protocol):
     def dead_letters(self) -> DeadLetterStore: ...
     @property
     def fleet(self) -> FleetStore: ...
+    @property
+    def figures(self) -> FigureReader: ...
 
 
 class Coordinator(Protocol):
@@ -97,10 +101,13 @@ class Desk:
     metrics: Metrics
     finishes: Finishes = field(default_factory=Finishes)
     feed: Feed = field(init=False)
+    scraping: Scraping = field(init=False)
     stopping: bool = False
 
     def __post_init__(self) -> None:
         self.feed = Feed(self._newest)
+        coordinator = self.coordinator
+        self.scraping = Scraping(coordinator.stores.figures, coordinator.diagnosis, coordinator.clock)
 
     def stop(self) -> None:
         """The process is about to end: nobody waits any longer, nothing new is begun."""
