@@ -15,16 +15,14 @@ import logging
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from bench.diagnosis import calibrating, development, gates, heldout, parts, writing
+from bench.diagnosis import calibrating, development, healing, heldout, injections, parts, pool, writing
 from bench.diagnosis.again import again
 from bench.diagnosis.cases import Case
-from bench.diagnosis.grading import Share, grades
+from bench.diagnosis.grading import grades
 from bench.diagnosis.running import Result, done, keep, kept, run_case
 from bench.diagnosis.showing import shown
 
@@ -33,9 +31,6 @@ here = Path(__file__).parent
 page = root / "docs" / "diagnosis-benchmark.md"
 quick_every = 6
 names = ("similar", "injection", "outage", "speed", "throughput", "counterfactual", "healing")
-
-Given = TypeVar("Given")
-Made = TypeVar("Made")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sections, figures = _split_sections(results)
     chosen = told.part or ([] if told.quick or told.split or told.again else list(names))
     for name in chosen:
-        lines, found = _part(name, told)
+        lines, found = _part(name, told.processes)
         sections[parts.titles[name]], figures[name] = lines, found
         print(f"\n## {parts.titles[name]}\n" + "\n".join(lines))
     if told.json:
@@ -76,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.diagnosis", description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(prog="python -m bench.diagnosis", description=__doc__.splitlines()[0])
     parser.add_argument("--split", choices=("dev", "heldout"))
     parser.add_argument("--quick", action="store_true", help="every sixth case, and no parts")
     parser.add_argument("--case", help="run one case")
@@ -112,12 +107,8 @@ def _cases(told: argparse.Namespace) -> list[Case]:
     return some[::quick_every] if told.quick else some
 
 
-def _named(name: str) -> Case:
-    return next(case for case in (*development.cases(), *heldout.cases()) if case.name == name)
-
-
 def _one(told: argparse.Namespace) -> int:
-    result = run_case(_named(told.case))
+    result = run_case(pool.named(told.case))
     done()
     print("\n".join(shown(result) if told.show else [_line(result)]))
     return 0
@@ -126,35 +117,11 @@ def _one(told: argparse.Namespace) -> int:
 def _all(cases: Sequence[Case], processes: int) -> list[Result]:
     results: list[Result] = []
     began = time.perf_counter()
-    for result in side_by_side(_run_named, [case.name for case in cases], processes):
+    for result in pool.side_by_side(pool.result_of, [case.name for case in cases], processes):
         results.append(result)
         print(_line(result), flush=True)
     print(f"{len(results)} cases in {time.perf_counter() - began:.0f} s")
     return results
-
-
-def _run_named(name: str) -> Result:
-    return run_case(_named(name))
-
-
-def side_by_side(work: Callable[[Given], Made], given: Sequence[Given], processes: int) -> Iterator[Made]:
-    """Work in several processes, in order."""
-    with _pool(processes) as pool:
-        yield from pool.map(work, given)
-
-
-@contextmanager
-def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_silent) as pool:
-        yield pool
-
-
-def _silent() -> None:
-    import atexit
-
-    logging.disable(logging.CRITICAL)
-    atexit.register(done)
 
 
 def _line(result: Result) -> str:
@@ -179,23 +146,24 @@ def _split_sections(results: Sequence[Result]) -> tuple[dict[str, Sequence[str]]
     return sections, figures
 
 
-def _part(name: str, told: argparse.Namespace) -> tuple[list[str], Any]:
-    if name == "injection":
-        found = list(side_by_side(parts.injected, range(parts.injections_count()), told.processes))
-        return parts.injection_lines(found), [vars_of(one) for one in found]
-    if name == "counterfactual":
-        sample = development.cases()[:: parts.counterfactual_every]
-        shares = list(side_by_side(_counterfactual, [case.name for case in sample], told.processes))
-        return parts.counterfactual_lines([case.name for case in sample], shares), [str(one) for one in shares]
-    return parts.measured(name)
-
-
-def _counterfactual(name: str) -> Share:
-    return gates.counterfactual(_named(name))
-
-
-def vars_of(one: Any) -> dict[str, Any]:
-    return {name: getattr(one, name) for name in one.__slots__}
+def _part(name: str, processes: int) -> parts.Section:
+    """One part's lines, and its figures for machines. Those that measure time have the machine to themselves."""
+    match name:
+        case "injection":
+            every = range(len(injections.attempts()))
+            found = pool.side_by_side(pool.attempts_of, every, processes)
+            return parts.injection_lines([one for some in found for one in some])
+        case "counterfactual":
+            names = [case.name for case in development.cases()[:: parts.counterfactual_every]]
+            shares = list(pool.side_by_side(pool.counterfactual_of, names, processes))
+            return parts.counterfactual_lines(names, shares)
+        case "similar":
+            worlds = range(parts.similar_worlds)
+            return parts.similar_lines(list(pool.side_by_side(pool.similar_of, worlds, processes)))
+        case "healing":
+            return healing.lines(list(pool.side_by_side(pool.healed_of, healing.chosen(), processes)))
+        case _:
+            return parts.measured(name)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -183,7 +183,8 @@ async def _standing(world: World, incident_id: str) -> str:
 async def _item(world: World, label: Label, grouped: dict[str, str]) -> Item:
     assert world.app.diagnosis is not None
     affected = tuple(saga_id for saga_id in world.failed_at if whose(world, saga_id, [label]) == "fault 0")
-    item = Item(label, label.blamed, affected)
+    # Whom the faults name is known by now, and they themselves can't be sent to another process.
+    item = Item(replace(label, witnesses=()), label.blamed, affected)
     counts = Counter(grouped[saga_id] for saga_id in affected if saga_id in grouped)
     if not counts:
         return item

@@ -37,7 +37,8 @@ class Speed:
 
     def __str__(self) -> str:
         return (
-            f"{self.failures} failures: incident p50 {middle(self.incident):.0f} ms, p95 {self.p(self.incident, 0.95):.0f} ms; "
+            f"{self.failures} failures: incident p50 {middle(self.incident):.0f} ms, "
+            f"p95 {self.p(self.incident, 0.95):.0f} ms; "
             f"saga p50 {middle(self.saga):.0f} ms, p95 {self.p(self.saga, 0.95):.0f} ms"
         )
 

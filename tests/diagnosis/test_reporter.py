@@ -21,7 +21,7 @@ from coordinator.errors import StoreUnavailable, UnknownIncident, UnknownSaga
 from coordinator.store.observed import IncidentRow, IncidentStatus
 from tests.diagnosis.conftest import House, diagnosis, failures, incidents
 from tests.diagnosis.test_watch import failing, impatient
-from tests.engine.conftest import final, start
+from tests.engine.conftest import all_final, final, start
 from tests.engine.puppet import answer
 from tests.waiting import eventually
 
@@ -63,7 +63,7 @@ async def test_an_incident_is_explained_and_each_of_its_sagas_by_itself(house: H
     await house.puppets(impatient, failing("charge"))
     definition = await app.definitions.register(impatient, "test")
     one, other = await asyncio.gather(start(app, definition, {"n": 1}), start(app, definition, {"n": 2}))
-    await asyncio.gather(final(app, one), final(app, other))
+    await all_final(app, [one, other])
     (failure,) = await failures(app, one)
     report = await diagnosis(app).reporter.refresh(failure.incident_id or "")
     assert (report.incident_id, report.version, report.symptom_step) == (failure.incident_id, 1, "chain.charge")
