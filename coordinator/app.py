@@ -36,6 +36,7 @@ from coordinator.diagnosis.watch import Watch
 from coordinator.engine import Engine, Observer, Telling
 from coordinator.errors import StoreUnavailable
 from coordinator.fleet import Fleet
+from coordinator.listing import Listing
 from coordinator.notifications.courier import Courier
 from coordinator.notifications.subscriptions import Subscriptions
 from coordinator.relay import Confirmed, Relay
@@ -73,6 +74,7 @@ class App:
     timers: Timers
     dead_letters: DeadLetters
     replies: Replies
+    listing: Listing
     subscriptions: Subscriptions
     courier: Courier
     diagnosis: Diagnosis | None = None  # None: it is switched off
@@ -168,10 +170,9 @@ async def build(
     )
     dead_letters = DeadLetters(stores.dead_letters, stores.sagas, broker, engine, time.now)
     replies = Replies(broker, engine, stores.fleet, dead_letters, time.now)
-    app = App(
-        *(settings, database, time, broker, stores, definitions, fleet, engine, relay, timers, dead_letters, replies),
-        *(subscriptions, courier),
-    )
+    listing = Listing(stores.reader, fleet, now=time.now, in_flight=relay.in_flight, connected=lambda: broker.connected)
+    parts = (definitions, fleet, engine, relay, timers, dead_letters, replies, listing)
+    app = App(settings, database, time, broker, stores, *parts, subscriptions, courier)
     app.telemetry = own_telemetry
     if settings.diagnosis:
         app.diagnosis = _diagnosis(app, token, telemetry)

@@ -15,6 +15,7 @@ from coordinator.diagnosis.diagnosis import Diagnosis
 from coordinator.engine import Engine
 from coordinator.errors import InvalidDefinition, UnknownSaga
 from coordinator.fleet import Fleet
+from coordinator.listing import Listing
 from coordinator.move import Handled
 from coordinator.notifications.courier import Courier
 from coordinator.notifications.subscriptions import Subscriptions
@@ -89,6 +90,8 @@ class Coordinator(Protocol):
     def relay(self) -> Relay: ...
     @property
     def dead_letters(self) -> DeadLetters: ...
+    @property
+    def listing(self) -> Listing: ...
     @property
     def supervisor(self) -> Supervisor: ...
     @property
