@@ -37,8 +37,8 @@ def upgrade() -> None:
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("open_until", moment),
         sa.Column("last_error", sa.Text()),
-        sa.CheckConstraint("target IN ('amqp', 'log', 'webhook')", name="subscriptions_target_known"),
-        sa.CheckConstraint("(ended_at IS NULL) = (ended_by IS NULL)", name="subscriptions_ended_by_someone"),
+        sa.CheckConstraint("target IN ('amqp', 'log', 'webhook')", name="target_known"),
+        sa.CheckConstraint("(ended_at IS NULL) = (ended_by IS NULL)", name="ended_by_someone"),
         sa.PrimaryKeyConstraint("id", name="subscriptions_pkey"),
         **changes_often,
     )
@@ -59,7 +59,7 @@ def upgrade() -> None:
         sa.Column("lease_token", key),
         sa.Column("delivered_at", moment),
         sa.Column("last_error", sa.Text()),
-        sa.CheckConstraint("state IN ('delivered', 'dropped', 'failed', 'pending')", name="notifications_state_known"),
+        sa.CheckConstraint("state IN ('delivered', 'dropped', 'failed', 'pending')", name="state_known"),
         sa.PrimaryKeyConstraint("id", name="notifications_pkey"),
         **changes_often,
     )

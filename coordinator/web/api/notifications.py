@@ -87,7 +87,7 @@ class NotificationSeen:
     event: str
     definition: str
     saga_id: str | None
-    state: str
+    status: str
     attempts: int
     created_at: datetime
     next_at: datetime | None
@@ -110,7 +110,7 @@ class Notifications(Controller):
     async def list_notifications(
         self,
         desk: NamedDependency[Desk],
-        state: FromQuery[NoticeState | None] = None,
+        status: FromQuery[NoticeState | None] = None,
         subscription_id: FromQuery[str | None] = None,
         saga_id: FromQuery[str | None] = None,
         event: FromQuery[EventKind | None] = None,
@@ -119,11 +119,11 @@ class Notifications(Controller):
     ) -> Response[NotificationList]:
         if not 1 <= limit <= page_max:
             raise bad_parameter("limit", f"1 to {page_max}")
-        chosen = NotificationFilter(state, subscription_id, saga_id, event.value if event else None)
+        chosen = NotificationFilter(status, subscription_id, saga_id, event.value if event else None)
         page = await desk.coordinator.stores.notifications.page(chosen, limit=limit, cursor=cursor)
         more = None
         if page.cursor:
-            stated = {"state": state, "subscription_id": subscription_id, "saga_id": saga_id, "event": event}
+            stated = {"status": status, "subscription_id": subscription_id, "saga_id": saga_id, "event": event}
             filters = {name: str(value) for name, value in stated.items() if value is not None}
             more = "/v1/notifications?" + urlencode({**filters, "limit": limit, "cursor": page.cursor})
         headers = {"Link": f'<{more}>; rel="next"'} if more else {}
@@ -259,7 +259,7 @@ def _told(one: Notification) -> NotificationSeen:
         event=notice.event,
         definition=notice.definition,
         saga_id=notice.saga_id,
-        state=one.state.value,
+        status=one.state.value,
         attempts=one.attempts,
         created_at=notice.at,
         next_at=one.next_at,
