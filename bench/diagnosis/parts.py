@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,9 +12,9 @@ from bench.diagnosis.injections import Attempt
 from bench.diagnosis.misleading import ways
 from bench.diagnosis.outage import Outage, outage
 from bench.diagnosis.similarity import Found, similar
-from bench.diagnosis.speed import speed
+from bench.diagnosis.speed import Asked, speed
 from bench.diagnosis.themes import shop, travel
-from bench.diagnosis.throughput import throughput
+from bench.diagnosis.throughput import Round, throughput
 from bench.diagnosis.wording import wordings
 
 titles: Mapping[str, str] = {
@@ -113,6 +114,7 @@ def counterfactual_lines(names: Sequence[str], shares: Sequence[Share]) -> Secti
 
 
 def _outage() -> Section:
+    busy = load()
     found = outage(outage_sagas)
     bare = outage(outage_sagas, diagnosis=False)
     share = max(0.0, found.cpu_seconds - bare.cpu_seconds) / found.seconds
@@ -122,22 +124,39 @@ def _outage() -> Section:
         f"{failed}: {found.incidents} incidents, {found.calls} calls of the model (goal ≤ 3).",
         f"Processor time {times}: {share:.1%} of one core while it lasted (goal ≤ 5 %).",
         "",
+        busy,
+        "",
     ]
     return lines, {"with": _plain(found), "without": _plain(bare), "share": share}
 
 
-def _plain(found: Outage) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in found.__slots__}
-
-
 def _speed() -> Section:
+    busy = load()
     found = speed(speed_failures)
-    return [f"{found} (goal: p95 ≤ 1000 ms).", ""], {"incident": found.incident, "saga": found.saga}
+    lines = ["From the question to the report (goal: p95 ≤ 1000 ms).", "", *found.lines(), "", busy, ""]
+    return lines, {"failures": found.failures, "incident": _all(found.incident), "saga": _all(found.saga), "load": busy}
 
 
 def _throughput() -> Section:
+    busy = load()
     found = throughput(rounds=throughput_rounds, sagas=throughput_sagas)
-    pairs = ", ".join(f"{one:.0f}/{other:.0f}" for one, other in zip(found.with_it, found.without, strict=True))
+    both = zip(found.with_it, found.without, strict=True)
+    pairs = ", ".join(f"{one.sagas_per_second:.0f}/{other.sagas_per_second:.0f}" for one, other in both)
     what = f"Sagas per second with diagnosis against without, median of {throughput_rounds} paired rounds"
-    lines = [f"{what}: {found.ratio:.3f} (goal ≥ 0.98). Rounds: {pairs}.", ""]
-    return lines, {"ratio": found.ratio, "with": found.with_it, "without": found.without}
+    work = f"Processor time per saga, likewise: {found.work_ratio:.3f}."
+    lines = [f"{what}: {found.ratio:.3f} (goal ≥ 0.98). Rounds: {pairs}.", work, "", busy, ""]
+    figures = {"ratio": found.ratio, "work_ratio": found.work_ratio}
+    return lines, {**figures, "with": _all(found.with_it), "without": _all(found.without), "load": busy}
+
+
+def load() -> str:
+    """What else the machine was doing: times that were taken beside much other work say little."""
+    return f"Before it the machine's load was {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores."
+
+
+def _plain(found: Outage | Asked | Round) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in found.__slots__}
+
+
+def _all(found: Sequence[Asked | Round]) -> list[dict[str, Any]]:
+    return [_plain(one) for one in found]

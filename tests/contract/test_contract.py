@@ -58,7 +58,9 @@ def test_the_command_writes_every_file(tmp_path: Path) -> None:
 
 def test_asyncapi_is_what_asyncapi_asks_for() -> None:
     schema = json.loads((Path(__file__).parent / "asyncapi-3.0.0.json").read_text("utf-8"))
-    faults = [f"{'/'.join(map(str, one.instance_path))}: {one.message}" for one in _draft7(schema).iter_errors(asyncapi())]
+    faults = [
+        f"{'/'.join(map(str, one.instance_path))}: {one.message}" for one in _draft7(schema).iter_errors(asyncapi())
+    ]
     assert faults == []
 
 
