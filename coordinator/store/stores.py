@@ -11,6 +11,7 @@ from coordinator.store.figures import FigureReader
 from coordinator.store.fleet import FleetStore
 from coordinator.store.incident_reader import IncidentReader
 from coordinator.store.incidents import IncidentStore
+from coordinator.store.notifications import NotificationStore
 from coordinator.store.occurrences import OccurrenceStore
 from coordinator.store.outbox import OutboxStore
 from coordinator.store.outcomes import OutcomeStore
@@ -39,6 +40,7 @@ class Stores:
     reports: ReportStore
     remedies: RemedyStore
     figures: FigureReader
+    notifications: NotificationStore
 
     @classmethod
     def over(cls, database: Database) -> Stores:
@@ -57,4 +59,5 @@ class Stores:
             ReportStore(database),
             RemedyStore(database),
             FigureReader(database),
+            NotificationStore(database),
         )

@@ -20,6 +20,7 @@ from coordinator.web.api.definitions import Definitions
 from coordinator.web.api.diagnosis import Diagnosis
 from coordinator.web.api.healing import Healing
 from coordinator.web.api.incidents import Incidents
+from coordinator.web.api.notifications import Notifications, Subscriptions
 from coordinator.web.api.participants import Participants
 from coordinator.web.api.pauses import Pauses
 from coordinator.web.api.probes import routes
@@ -53,6 +54,8 @@ controllers: tuple[ControllerRouterHandler, ...] = (
     DeadLetters,
     Outbox,
     Participants,
+    Notifications,
+    Subscriptions,
 )
 
 

@@ -15,7 +15,10 @@ from coordinator.diagnosis.diagnosis import Diagnosis
 from coordinator.engine import Engine
 from coordinator.errors import InvalidDefinition, UnknownSaga
 from coordinator.fleet import Fleet
+from coordinator.listing import Listing
 from coordinator.move import Handled
+from coordinator.notifications.courier import Courier
+from coordinator.notifications.subscriptions import Subscriptions
 from coordinator.relay import Relay
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.event import Event
@@ -25,6 +28,7 @@ from coordinator.store.definitions import DefinitionStore
 from coordinator.store.explained import RemedyState
 from coordinator.store.figures import FigureReader
 from coordinator.store.fleet import FleetStore
+from coordinator.store.notifications import NotificationStore
 from coordinator.store.outbox import OutboxStore
 from coordinator.store.reader import SagaReader
 from coordinator.store.sagas import SagaStore
@@ -61,6 +65,8 @@ class Stores(Protocol):
     def fleet(self) -> FleetStore: ...
     @property
     def figures(self) -> FigureReader: ...
+    @property
+    def notifications(self) -> NotificationStore: ...
 
 
 class Coordinator(Protocol):
@@ -85,9 +91,15 @@ class Coordinator(Protocol):
     @property
     def dead_letters(self) -> DeadLetters: ...
     @property
+    def listing(self) -> Listing: ...
+    @property
     def supervisor(self) -> Supervisor: ...
     @property
     def diagnosis(self) -> Diagnosis | None: ...
+    @property
+    def subscriptions(self) -> Subscriptions: ...
+    @property
+    def courier(self) -> Courier: ...
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...

@@ -77,6 +77,7 @@ async def metrics(desk: NamedDependency[Desk]) -> Response[bytes]:
     diagnosis = desk.coordinator.diagnosis
     if look is not None and diagnosis is not None:
         desk.metrics.explained(look.incidents_open, look.remedies or {}, diagnosis.dropped())
+    desk.metrics.told(desk.coordinator.subscriptions, desk.coordinator.courier)
     text = desk.metrics.scrape(look.figures if look else None)
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -96,6 +97,8 @@ async def index() -> Index:
             "pauses": "/v1/pauses",
             "dead_letters": "/v1/dead-letters",
             "outbox": "/v1/outbox",
+            "notifications": "/v1/notifications",
+            "subscriptions": "/v1/notifications/subscriptions",
             "problems": "/problems",
             "openapi": "/openapi.json",
             "metrics": "/metrics",
