@@ -25,6 +25,7 @@ from coordinator.web.api.participants import Participants
 from coordinator.web.api.pauses import Pauses
 from coordinator.web.api.probes import routes
 from coordinator.web.api.remedies import Remedies
+from coordinator.web.api.resuming import SlowResumes
 from coordinator.web.api.sagas import Sagas
 from coordinator.web.api.verbs import Verbs
 from coordinator.web.desk import Coordinator, Desk
@@ -51,6 +52,7 @@ controllers: tuple[ControllerRouterHandler, ...] = (
     Healing,
     Changes,
     Pauses,
+    SlowResumes,
     DeadLetters,
     Outbox,
     Participants,
