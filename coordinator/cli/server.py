@@ -100,7 +100,7 @@ async def _serve(settings: Settings, listener: socket.socket, *, banner: bool, p
     def announce() -> None:
         _announce(settings, url_of(settings, listener), banner=banner)
 
-    web = create_web(app, begins_and_ends_it=False)
+    web = create_web(app, begins_and_ends_it=False, base_path=settings.base_path)
     config = uvicorn.Config(
         web,
         log_config=None,
@@ -153,7 +153,7 @@ def url_of(settings: Settings, listener: socket.socket) -> str:
     if settings.public_url:
         return settings.public_url.rstrip("/")
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{listener.getsockname()[1]}"
+    return f"http://{host}:{listener.getsockname()[1]}{settings.base_path}"
 
 
 def _announce(settings: Settings, url: str, *, banner: bool) -> None:
@@ -167,6 +167,7 @@ def _announce(settings: Settings, url: str, *, banner: bool) -> None:
         f"  mode      {mode}",
         f"  database  {_masked(settings.database_url)}",
         f"  broker    {broker}",
+        f"  dashboard {url}/",
         f"  API       {url}/v1",
         f"  OpenAPI   {url}/openapi.json",
         f"  probes    {url}/livez  {url}/readyz  {url}/metrics",

@@ -25,8 +25,11 @@ from coordinator.web.api.probes import routes
 from coordinator.web.api.remedies import Remedies
 from coordinator.web.api.sagas import Sagas
 from coordinator.web.api.verbs import Verbs
+from coordinator.web.dashboard import Dashboard
 from coordinator.web.desk import Coordinator, Desk
+from coordinator.web.gate import Gate
 from coordinator.web.metrics import Metrics
+from coordinator.web.pages import routes as pages
 from coordinator.web.problems import Refusal, handlers, respond
 from coordinator.web.reading import body_bytes_max, check_parameters
 
@@ -38,9 +41,10 @@ async def _no_other_page(response: Response[Any]) -> Response[Any]:
     return response
 
 
-def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True) -> Litestar:
-    """The API over a coordinator, which begins and ends with it, unless somebody else sees to that.
+def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True, base_path: str = "") -> Gate:
+    """The API and the dashboard over a coordinator, which begins and ends with it, unless somebody else sees to that.
 
+    `base_path` is where a browser finds them, if not at the root of the host.
     `state.desk.stop()` is to be called as soon as the process is asked to end: it lets go of those who wait.
     """
     desk = Desk(coordinator, Metrics())
@@ -60,9 +64,10 @@ def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True) -> 
             if begins_and_ends_it:
                 await coordinator.stop()
 
-    web = Litestar(
+    web = Gate(
         [
             *routes,
+            *pages,
             Definitions,
             Sagas,
             Verbs,
@@ -98,4 +103,6 @@ def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True) -> 
         ),
     )
     web.state.desk = desk
+    web.state.dashboard = Dashboard(base_path)
+    web.base_path = base_path
     return web

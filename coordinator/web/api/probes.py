@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
-from litestar import Response, get
+from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
@@ -15,7 +16,9 @@ from coordinator.errors import StoreUnavailable
 from coordinator.store.values import Backlog, Worker
 from coordinator.telemetry import release
 from coordinator.web.desk import Desk
+from coordinator.web.pages import any_query, page_of, wants_page
 from coordinator.web.problems import KINDS, Refusal, documented
+from coordinator.web.reading import check_parameters
 
 ready_seconds_max = 3.0
 scrape_seconds_max = 5.0
@@ -92,9 +95,18 @@ async def metrics(desk: NamedDependency[Desk]) -> Response[bytes]:
     return Response(desk.metrics.scrape(backlog, workers, at), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-@get("/", summary="Where everything is", tags=["index"], responses=documented())
-async def index() -> Index:
-    return Index(
+@get(
+    "/",
+    summary="Where everything is; the dashboard, for whoever accepts text/html",
+    tags=["index"],
+    responses=documented(),
+    before_request=any_query,
+)
+async def index(request: Request[Any, Any, Any]) -> Response[Index]:
+    if wants_page(request):
+        return page_of(request)  # type: ignore[return-value]  # the description tells of the JSON
+    await check_parameters(request)
+    found = Index(
         "Amends",
         release(),
         {
@@ -114,6 +126,7 @@ async def index() -> Index:
             "readyz": "/readyz",
         },
     )
+    return Response(found, headers={"Vary": "Accept"})
 
 
 @get("/problems", summary="The types of problems", tags=["problems"], responses=documented())

@@ -1,0 +1,6 @@
+import { html } from "../dom.js";
+import { Page } from "../parts/page.js";
+
+export function Definitions() {
+  return html`<${Page} title="Definitions"><p class="none">This page is being built.</p><//>`;
+}
