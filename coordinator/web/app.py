@@ -90,19 +90,23 @@ def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True, bas
         pdb_on_exception=False,
         logging_config=None,
         request_max_body_size=body_bytes_max,
-        openapi_config=OpenAPIConfig(
-            title="Amends",
-            version=release(),
-            description="Sagas: started, watched, and, when something fails, made amends for.",
-            use_handler_docstrings=False,
-            # The JSON alone: the framework's pages would load scripts from elsewhere.
-            render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
-            openapi_router=Router(
-                "/openapi.json", route_handlers=[], include_in_schema=False, after_request=_no_other_page
-            ),
-        ),
+        openapi_config=_description(),
     )
     web.state.desk = desk
     web.state.dashboard = Dashboard(base_path)
     web.base_path = base_path
     return web
+
+
+def _description() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Amends",
+        version=release(),
+        description="Sagas: started, watched, and, when something fails, made amends for.",
+        use_handler_docstrings=False,
+        # The JSON alone: the framework's pages would load scripts from elsewhere.
+        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+        openapi_router=Router(
+            "/openapi.json", route_handlers=[], include_in_schema=False, after_request=_no_other_page
+        ),
+    )

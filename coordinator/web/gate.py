@@ -7,6 +7,7 @@ the process itself. Paths in answers are relative to the base path, but for `Loc
 from __future__ import annotations
 
 from litestar import Litestar
+from litestar.enums import ScopeType
 from litestar.types import Message, Receive, Scope, Send
 
 # What the API answers is never a page, whoever is made to believe so. The dashboard's page states a policy of its own.
@@ -19,7 +20,7 @@ class Gate(Litestar):
     base_path: str = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await super().__call__(scope, receive, send)
             return
         base = self.base_path

@@ -116,8 +116,13 @@ class Dashboard:
     def _filled(self, template: str, files: Mapping[str, File]) -> str:
         """The page, with the base path, and with everything named that a browser will need, so that it asks at once."""
         place = f"dashboard/{self._digest}"
-        links = [f'<link rel="stylesheet" href="{place}/{name}">' for name in files if name.endswith(".css")]
-        links += [f'<link rel="modulepreload" href="{place}/{name}">' for name in files if name.endswith(".js") and name not in not_modules]
+        styles = sorted((name for name in files if name.endswith(".css")), key=lambda name: (name.count("/"), name))
+        links = [f'<link rel="stylesheet" href="{place}/{name}">' for name in styles]
+        links += [
+            f'<link rel="modulepreload" href="{place}/{name}">'
+            for name in files
+            if name.endswith(".js") and name not in not_modules
+        ]
         return (
             template.replace("{base}", escape(f"{self._base_path}/"))
             .replace("{place}", place)

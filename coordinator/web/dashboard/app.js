@@ -98,7 +98,7 @@ function Menu({ open, toggle, path }) {
 }
 
 function Mark() {
-  return html`<svg class="mark" viewBox="0 0 16 16" aria-hidden="true"><path d="M3.2 9.3a5 5 0 1 0 1.5-4.3 M4.4 1.8v3.5h3.5" /></svg>`;
+  return html`<svg class="mark" viewBox="0 0 16 16" aria-hidden="true"><path d="M2.6 8.6a5.4 5.4 0 1 0 1.7-4.5L2.4 6 M2.4 2.4V6H6" /></svg>`;
 }
 
 function Search() {
