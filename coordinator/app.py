@@ -36,24 +36,13 @@ from coordinator.diagnosis.watch import Watch
 from coordinator.engine import Engine, Observer
 from coordinator.errors import StoreUnavailable
 from coordinator.fleet import Fleet
+from coordinator.listing import Listing
 from coordinator.relay import Confirmed, Relay
 from coordinator.replies import Replies
 from coordinator.saga.event import Published
 from coordinator.store.database import Database, DatabaseClock
-from coordinator.store.dead_letters import DeadLetterStore
-from coordinator.store.definitions import DefinitionStore
-from coordinator.store.fleet import FleetStore
-from coordinator.store.incident_reader import IncidentReader
-from coordinator.store.incidents import IncidentStore
 from coordinator.store.migration import migrate
-from coordinator.store.occurrences import OccurrenceStore
-from coordinator.store.outbox import OutboxStore
-from coordinator.store.outcomes import OutcomeStore
-from coordinator.store.reader import SagaReader
-from coordinator.store.remedies import RemedyStore
-from coordinator.store.reports import ReportStore
-from coordinator.store.sagas import SagaStore
-from coordinator.store.samples import SampleReader
+from coordinator.store.stores import Stores
 from coordinator.store.values import OutboxRow
 from coordinator.supervisor import Supervisor
 from coordinator.telemetry.export import Telemetry, configure
@@ -65,43 +54,6 @@ log = logging.getLogger(__name__)
 
 clock_sync_seconds = 10.0
 flush_seconds_max = 2.0  # of what was noted and not yet written, at the end
-
-
-@dataclass(slots=True)
-class Stores:
-    """One store per concern, over one database."""
-
-    sagas: SagaStore
-    reader: SagaReader
-    outbox: OutboxStore
-    definitions: DefinitionStore
-    dead_letters: DeadLetterStore
-    fleet: FleetStore
-    samples: SampleReader
-    outcomes: OutcomeStore
-    occurrences: OccurrenceStore
-    incidents: IncidentStore
-    incident_reader: IncidentReader
-    reports: ReportStore
-    remedies: RemedyStore
-
-    @classmethod
-    def over(cls, database: Database) -> Stores:
-        return cls(
-            SagaStore(database),
-            SagaReader(database),
-            OutboxStore(database),
-            DefinitionStore(database),
-            DeadLetterStore(database),
-            FleetStore(database),
-            SampleReader(database),
-            OutcomeStore(database),
-            OccurrenceStore(database),
-            IncidentStore(database),
-            IncidentReader(database),
-            ReportStore(database),
-            RemedyStore(database),
-        )
 
 
 @dataclass
@@ -120,6 +72,7 @@ class App:
     timers: Timers
     dead_letters: DeadLetters
     replies: Replies
+    listing: Listing
     diagnosis: Diagnosis | None = None  # None: it is switched off
     supervisor: Supervisor = field(init=False)
     telemetry: Telemetry | None = None  # to be ended with this app; None: it is somebody else's
@@ -198,9 +151,9 @@ async def build(
     )
     dead_letters = DeadLetters(stores.dead_letters, stores.sagas, broker, engine, time.now)
     replies = Replies(broker, engine, stores.fleet, dead_letters, time.now)
-    app = App(
-        settings, database, time, broker, stores, definitions, fleet, engine, relay, timers, dead_letters, replies
-    )
+    listing = Listing(stores.reader, fleet, now=time.now, in_flight=relay.in_flight, connected=lambda: broker.connected)
+    parts = (definitions, fleet, engine, relay, timers, dead_letters, replies, listing)
+    app = App(settings, database, time, broker, stores, *parts)
     app.telemetry = own_telemetry
     if settings.diagnosis:
         app.diagnosis = _diagnosis(app, token, telemetry)

@@ -26,6 +26,15 @@ class DeadLetterStatus(StrEnum):
     DISCARDED = "discarded"
 
 
+class BulkState(StrEnum):
+    """How far something asked of many sagas is."""
+
+    WAITING = "waiting"  # for a coordinator to take it in hand
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
 class HoldScope(StrEnum):
     """How much of the fleet a hold pauses."""
 
@@ -146,18 +155,29 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class SagaFilter:
-    """Which sagas to list. What is None does not restrict. Times: from inclusive, to exclusive."""
+    """Which sagas to list. What is None or empty does not restrict. Times: from inclusive, to exclusive."""
 
     definition: str | None = None
-    status: SagaStatus | None = None
+    version: int | None = None
+    statuses: tuple[SagaStatus, ...] = ()
     step: str | None = None  # something has happened to this step
-    step_status: StepStatus | None = None  # with `step`: it stands there now
+    step_statuses: tuple[StepStatus, ...] = ()  # with `step`: it stands there now
+    failed_step: str | None = None  # it turned the saga, or blocks it
+    current_step: str | None = None  # the saga is at it now
     tag: str | None = None
     business_key: str | None = None
+    words: str | None = None  # how its id, its business key or its idempotency key begins
     created_from: datetime | None = None
     created_to: datetime | None = None
+    quiet_since: datetime | None = None  # not final, not paused, and nothing has happened since before then
     waiting_on: str | None = None
+    waiting_on_any: tuple[str, ...] = ()
     waiting_for: str | None = None
+    unsent_since: datetime | None = None  # a command of it has been in the outbox since before then, or can't leave it
+    incident: str | None = None
+    family: str | None = None
+    fingerprint: str | None = None
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +197,7 @@ class SagaSummary:
     paused_at: datetime | None
     waiting_on: str | None
     waiting_for: str | None
+    failed_step: str | None
     business_key: str | None
     tags: tuple[str, ...]
     cause: Cause | None
@@ -204,6 +225,14 @@ class SagaDetail:
     waiting_on: str | None
     waiting_for: str | None
     unsent: tuple[Unsent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many there are; where it is capped, that many or more."""
+
+    count: int
+    capped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

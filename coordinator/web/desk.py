@@ -15,6 +15,7 @@ from coordinator.diagnosis.diagnosis import Diagnosis
 from coordinator.engine import Engine
 from coordinator.errors import InvalidDefinition, UnknownSaga
 from coordinator.fleet import Fleet
+from coordinator.listing import Listing
 from coordinator.move import Handled
 from coordinator.relay import Relay
 from coordinator.saga.definition import SagaDefinition
@@ -80,6 +81,8 @@ class Coordinator(Protocol):
     def relay(self) -> Relay: ...
     @property
     def dead_letters(self) -> DeadLetters: ...
+    @property
+    def listing(self) -> Listing: ...
     @property
     def supervisor(self) -> Supervisor: ...
     @property

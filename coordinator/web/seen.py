@@ -201,13 +201,23 @@ class SagaLine:
     finished_at: datetime | None
     waiting_on: str | None
     waiting_for: str | None
+    failed_step: str | None  # what turned it, else what blocks it
     cause: Cause | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many there are; where it is capped, that many or more."""
+
+    count: int
+    capped: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SagaList:
     items: tuple[SagaLine, ...]
     next: str | None  # where the next page is
+    total: Counted | None  # if it was asked for
 
 
 @dataclass(frozen=True, slots=True)

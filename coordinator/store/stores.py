@@ -1,0 +1,57 @@
+"""All stores of a coordinator, over one database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from coordinator.store.database import Database
+from coordinator.store.dead_letters import DeadLetterStore
+from coordinator.store.definitions import DefinitionStore
+from coordinator.store.fleet import FleetStore
+from coordinator.store.incident_reader import IncidentReader
+from coordinator.store.incidents import IncidentStore
+from coordinator.store.occurrences import OccurrenceStore
+from coordinator.store.outbox import OutboxStore
+from coordinator.store.outcomes import OutcomeStore
+from coordinator.store.reader import SagaReader
+from coordinator.store.remedies import RemedyStore
+from coordinator.store.reports import ReportStore
+from coordinator.store.sagas import SagaStore
+from coordinator.store.samples import SampleReader
+
+
+@dataclass(slots=True)
+class Stores:
+    """One store per concern, over one database."""
+
+    sagas: SagaStore
+    reader: SagaReader
+    outbox: OutboxStore
+    definitions: DefinitionStore
+    dead_letters: DeadLetterStore
+    fleet: FleetStore
+    samples: SampleReader
+    outcomes: OutcomeStore
+    occurrences: OccurrenceStore
+    incidents: IncidentStore
+    incident_reader: IncidentReader
+    reports: ReportStore
+    remedies: RemedyStore
+
+    @classmethod
+    def over(cls, database: Database) -> Stores:
+        return cls(
+            SagaStore(database),
+            SagaReader(database),
+            OutboxStore(database),
+            DefinitionStore(database),
+            DeadLetterStore(database),
+            FleetStore(database),
+            SampleReader(database),
+            OutcomeStore(database),
+            OccurrenceStore(database),
+            IncidentStore(database),
+            IncidentReader(database),
+            ReportStore(database),
+            RemedyStore(database),
+        )
