@@ -35,6 +35,13 @@ export class Problem extends Error {
 /** The address of a route. Paths in answers ("/v1/…") are relative to the base path, too. */
 export const at = (path) => base + path.replace(/^\//, "");
 
+/** A query as text, without what is null or empty. */
+function text(query, mark = "?") {
+  const stated = Object.entries(query ?? {}).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const told = new URLSearchParams(stated.map(([name, value]) => [name, String(value)])).toString();
+  return told && mark + told;
+}
+
 /**
  * Ask the API. Raises Problem; or AbortError, if `signal` says so.
  * @param {string} method
@@ -43,14 +50,12 @@ export const at = (path) => base + path.replace(/^\//, "");
  * @returns {Promise<{value: any, text: string, status: number, headers: Headers}>}
  */
 export async function ask(method, path, { body, query, headers = {}, signal } = {}) {
-  const stated = Object.entries(query ?? {}).filter(([, value]) => value !== null && value !== undefined && value !== "");
-  const text = new URLSearchParams(stated.map(([name, value]) => [name, String(value)])).toString();
   const told = { Accept: "application/json", ...headers };
   if (actor.get()) told["X-Amends-Actor"] = actor.get();
   if (body !== undefined) told["Content-Type"] = "application/json";
   let response;
   try {
-    response = await fetch(at(path) + (text ? (path.includes("?") ? "&" : "?") + text : ""), {
+    response = await fetch(at(path) + text(query, path.includes("?") ? "&" : "?"), {
       method, headers: told, signal, body: body === undefined ? undefined : JSON.stringify(body), cache: "no-store",
     });
   } catch (error) {
@@ -64,18 +69,18 @@ async function read(response) {
   const date = Date.parse(response.headers.get("date") ?? "");
   // The header is cut to seconds: half of one is added, and a skew that small is none.
   if (date) skewMilliseconds = Math.abs(date + 500 - Date.now()) < 2000 ? 0 : date + 500 - Date.now();
-  const text = await response.text();
+  const said = await response.text();
   let value = null;
   try {
-    value = text === "" ? null : JSON.parse(text);
+    value = said === "" ? null : JSON.parse(said);
   } catch {
-    if (response.ok) throw new Problem({ title: "An answer that isn't JSON", detail: text.slice(0, 200), status: 502 });
+    if (response.ok) throw new Problem({ title: "An answer that isn't JSON", detail: said.slice(0, 200), status: 502 });
   }
   if (!response.ok) {
     const title = response.statusText || `status ${response.status}`;
-    throw new Problem({ title, detail: text.slice(0, 200), ...(value ?? {}), status: response.status });
+    throw new Problem({ title, detail: said.slice(0, 200), ...(value ?? {}), status: response.status });
   }
-  return { value, text, status: response.status, headers: response.headers };
+  return { value, text: said, status: response.status, headers: response.headers };
 }
 
 export const get = (path, options) => ask("GET", path, options);
@@ -83,31 +88,46 @@ export const post = (path, body, options) => ask("POST", path, { ...options, bod
 export const remove = (path, options) => ask("DELETE", path, options);
 
 /**
- * What a route answers, asked when the path or query changes and when `again()` is called. While it is asked anew, the
- * last answer stays; of a new path, nothing stays. A null path asks nothing.
- * @returns {{value: any, text: string, problem: Problem | null, loading: boolean, again: () => Promise<void>}}
+ * What a route answers: asked when the path or query changes, and when `again()` is called. While it is asked anew the
+ * last answer stays; of another path or query, nothing stays. A null path asks nothing.
+ * @returns {{value: any, text: string, problem: Problem | null, loading: boolean, again: () => void}}
  */
 export function useAnswer(path, query) {
-  const address = path === null ? null : at(path) + "?" + new URLSearchParams(Object.entries(query ?? {}).filter(([, v]) => v != null && v !== ""));
-  const [state, set] = useState({ address: null, value: null, text: "", problem: null, loading: true });
-  const asking = useRef(null);
+  const address = path === null ? null : path + text(query);
+  const [state, set] = useState(unanswered);
+  const asking = useRef({ current: null, once: false });
   const again = useCallback(async () => {
-    if (path === null) return;
-    asking.current?.abort();
-    const mine = (asking.current = new AbortController());
-    set((before) => (before.address === address ? { ...before, loading: true } : { ...before, loading: true, problem: null }));
-    try {
-      const { value, text } = await get(path, { query, signal: mine.signal });
-      set({ address, value, text, problem: null, loading: false });
-    } catch (problem) {
-      if (problem.name === "AbortError") return;
-      set((before) => ({ ...(before.address === address ? before : { value: null, text: "" }), address, problem, loading: false }));
+    const own = asking.current;
+    if (address === null) return;
+    if (own.current) {
+      own.once = true; // what is under way may have begun too early to know
+      return;
     }
+    do {
+      own.once = false;
+      const mine = (own.current = new AbortController());
+      set((before) => (before.address === address ? { ...before, loading: true } : { ...unanswered, address }));
+      try {
+        const { value, text: told } = await get(path, { query, signal: mine.signal });
+        if (own.current === mine) set({ address, value, text: told, problem: null, loading: false });
+      } catch (problem) {
+        if (own.current !== mine) return;
+        set((before) => ({ ...(before.address === address ? before : unanswered), address, problem, loading: false }));
+      }
+      if (own.current !== mine) return;
+      own.current = null;
+    } while (own.once);
   }, [address]);
   useEffect(() => {
     again();
-    return () => asking.current?.abort();
+    return () => {
+      const own = asking.current;
+      own.current?.abort();
+      own.current = null;
+      own.once = false;
+    };
   }, [again]);
-  const fresh = state.address === address;
-  return { value: fresh ? state.value : null, text: fresh ? state.text : "", problem: fresh ? state.problem : null, loading: state.loading || !fresh, again };
+  return { ...(state.address === address ? state : unanswered), again };
 }
+
+const unanswered = { address: null, value: null, text: "", problem: null, loading: true };

@@ -11,7 +11,7 @@ import { Icon } from "./parts/icons.js";
 import { Empty, Said, Trouble } from "./parts/notice.js";
 import { Page } from "./parts/page.js";
 import { Pauses } from "./parts/pauses.js";
-import { Link, go, href, match, place } from "./router.js";
+import { Link, back, go, href, match, place } from "./router.js";
 import { store, useStore } from "./store.js";
 
 const theme = store("auto", "theme");
@@ -53,11 +53,11 @@ function App() {
     <${Dialogs} />`;
 }
 
-/** One page up, as Escape has it: from a saga to the sagas, the way one came. */
+/** One page up, as Escape has it: from a saga to the list it was found in. */
 function up() {
   const parts = place.get().path.split("/");
-  if (document.activeElement && document.activeElement !== document.body) document.activeElement.blur();
-  if (parts.length > 1) go(href(parts.slice(0, -1).join("/")));
+  document.activeElement?.blur();
+  if (parts.length > 1) back(parts.slice(0, -1).join("/"));
 }
 
 function help() {

@@ -11,18 +11,26 @@ const soonMilliseconds = 1_500;
 export const stuckSeconds = store(300, "stuck-seconds");
 
 const overview = store({ value: null, problem: null });
-let asking = null;
+let asking = false;
+let once = false;
 
-/** Read it anew. */
+/** Read it anew; once more afterwards, if it is being read already. */
 export async function lookAgain() {
-  asking?.abort();
-  const mine = (asking = new AbortController());
-  try {
-    const { value } = await get("v1/overview", { query: { stuck_for_seconds: stuckSeconds.get() }, signal: mine.signal });
-    overview.set({ value, problem: null });
-  } catch (problem) {
-    if (problem.name !== "AbortError") overview.set((before) => ({ ...before, problem }));
+  if (asking) {
+    once = true;
+    return;
   }
+  asking = true;
+  do {
+    once = false;
+    try {
+      const { value } = await get("v1/overview", { query: { stuck_for_seconds: stuckSeconds.get() } });
+      overview.set({ value, problem: null });
+    } catch (problem) {
+      overview.set((before) => ({ ...before, problem }));
+    }
+  } while (once);
+  asking = false;
 }
 
 stuckSeconds.listen(lookAgain);

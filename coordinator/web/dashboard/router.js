@@ -25,9 +25,16 @@ export function href(path, query = {}) {
 
 /** Go to a page of the dashboard. With `replace` the present one is left out of the way back. */
 export function go(address, { replace = false, scroll = true } = {}) {
-  history[replace ? "replaceState" : "pushState"](null, "", address);
+  if (replace) history.replaceState(history.state, "", address);
+  else history.pushState({ inside: true }, "", address);
   place.set(read());
   if (scroll) scrollTo(0, 0);
+}
+
+/** Back the way one came; or to that page, for who came from outside. */
+export function back(otherwise) {
+  if (history.state?.inside) history.back();
+  else go(href(otherwise));
 }
 
 /** The query of the address, and a way to change parts of it: null takes a part away. */

@@ -14,7 +14,7 @@ import { follow } from "../router.js";
 /**
  * @param {{label: string, columns: Column[], rows: any[], keyOf: (row: any) => string, address?: (row: any) => string,
  *   tone?: (row: any) => string, chosen?: Set<string>, choose?: (keys: string[], chosen: boolean) => void,
- *   onPointer?: (inside: boolean) => void}} given
+ *   onPointer?: (where: {hovers?: boolean, focused?: boolean}) => void}} given
  */
 export function Table({ label, columns, rows, keyOf, address, tone, chosen, choose, onPointer }) {
   const body = useRef(null);
@@ -51,7 +51,9 @@ export function Table({ label, columns, rows, keyOf, address, tone, chosen, choo
   const all = choose && rows.length > 0 && rows.every((row) => chosen.has(keyOf(row)));
   const some = choose && !all && rows.some((row) => chosen.has(keyOf(row)));
   return html`
-    <div class="table-frame" onPointerEnter=${() => onPointer?.(true)} onPointerLeave=${() => onPointer?.(false)}>
+    <div class="table-frame" onPointerEnter=${(event) => event.pointerType === "mouse" && onPointer?.({ hovers: true })}
+        onPointerLeave=${() => onPointer?.({ hovers: false })}
+        onFocusIn=${() => onPointer?.({ focused: true })} onFocusOut=${() => onPointer?.({ focused: false })}>
       <table class=${classes("table", { leads: address })} aria-label=${label}>
         <thead><tr>
           ${choose && html`<th class="tick"><input type="checkbox" aria-label="Choose all rows of this page" checked=${all}
