@@ -1,4 +1,4 @@
-"""The dashboard's files as they are served: strict headers, nothing inline, nothing from elsewhere, kept by their digest.
+"""The dashboard's files as they are served: strict headers, nothing inline, nothing from elsewhere.
 
 What they do in a browser is told in `tests/browser`.
 """
