@@ -13,6 +13,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from coordinator.telemetry import release
+from coordinator.web.api.bulk import Bulks, ask
 from coordinator.web.api.changes import Changes
 from coordinator.web.api.dead_letters import DeadLetters, Outbox
 from coordinator.web.api.definitions import Definitions
@@ -67,6 +68,8 @@ def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True) -> 
             *routes,
             look,
             events,
+            ask,
+            Bulks,
             Definitions,
             Sagas,
             Looking,
