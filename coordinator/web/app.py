@@ -13,6 +13,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from coordinator.telemetry import release
+from coordinator.web.api.bulk import Bulks, ask
 from coordinator.web.api.changes import Changes
 from coordinator.web.api.dead_letters import DeadLetters, Outbox
 from coordinator.web.api.definitions import Definitions
@@ -72,6 +73,8 @@ def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True, bas
             *pages,
             look,
             events,
+            ask,
+            Bulks,
             Definitions,
             Sagas,
             Looking,
