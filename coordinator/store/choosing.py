@@ -77,16 +77,18 @@ def _in_time(chosen: SagaFilter) -> Iterator[sa.ColumnElement[bool]]:
 
 
 def _at_steps(chosen: SagaFilter) -> Iterator[sa.ColumnElement[bool]]:
-    of_saga = steps.c.saga_id == sagas.c.id
-    if chosen.step is not None:
-        there = sa.and_(of_saga, steps.c.name == chosen.step)
-        if chosen.step_statuses:
-            there = sa.and_(there, steps.c.status.in_([status.value for status in chosen.step_statuses]))
-        yield sa.exists().where(there)
+    if chosen.step is not None and not chosen.step_statuses:
+        yield _status_of(chosen.step).is_not(None)
+    elif chosen.step is not None:
+        yield _status_of(chosen.step).in_([status.value for status in chosen.step_statuses])
     if chosen.current_step is not None:
         yield sagas.c.finished_at.is_(None)
-        now = sa.and_(of_saga, steps.c.name == chosen.current_step, steps.c.status.in_(_current))
-        yield sa.exists().where(now)
+        yield _status_of(chosen.current_step).in_(_current)
+
+
+def _status_of(step: str) -> sa.ScalarSelect[Any]:
+    """Looked up for each saga by its key: as a join, all steps of all sagas might be read to find those of a status."""
+    return sa.select(steps.c.status).where(steps.c.saga_id == sagas.c.id, steps.c.name == step).scalar_subquery()
 
 
 def _elsewhere(chosen: SagaFilter) -> Iterator[sa.ColumnElement[bool]]:

@@ -13,6 +13,7 @@ from coordinator.store.incidents import IncidentStore
 from coordinator.store.occurrences import OccurrenceStore
 from coordinator.store.outbox import OutboxStore
 from coordinator.store.outcomes import OutcomeStore
+from coordinator.store.overview import OverviewReader
 from coordinator.store.reader import SagaReader
 from coordinator.store.remedies import RemedyStore
 from coordinator.store.reports import ReportStore
@@ -26,6 +27,7 @@ class Stores:
 
     sagas: SagaStore
     reader: SagaReader
+    overview: OverviewReader
     outbox: OutboxStore
     definitions: DefinitionStore
     dead_letters: DeadLetterStore
@@ -43,6 +45,7 @@ class Stores:
         return cls(
             SagaStore(database),
             SagaReader(database),
+            OverviewReader(database),
             OutboxStore(database),
             DefinitionStore(database),
             DeadLetterStore(database),

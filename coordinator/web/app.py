@@ -19,6 +19,8 @@ from coordinator.web.api.definitions import Definitions
 from coordinator.web.api.diagnosis import Diagnosis
 from coordinator.web.api.healing import Healing
 from coordinator.web.api.incidents import Incidents
+from coordinator.web.api.looking import Looking
+from coordinator.web.api.overview import events, look
 from coordinator.web.api.participants import Participants
 from coordinator.web.api.pauses import Pauses
 from coordinator.web.api.probes import routes
@@ -68,8 +70,11 @@ def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True, bas
         [
             *routes,
             *pages,
+            look,
+            events,
             Definitions,
             Sagas,
+            Looking,
             Verbs,
             Diagnosis,
             Incidents,

@@ -26,6 +26,7 @@ from coordinator.store.definitions import DefinitionStore
 from coordinator.store.explained import RemedyState
 from coordinator.store.fleet import FleetStore
 from coordinator.store.outbox import OutboxStore
+from coordinator.store.overview import OverviewReader
 from coordinator.store.reader import SagaReader
 from coordinator.store.sagas import SagaStore
 from coordinator.store.values import SagaDetail, Unreadable
@@ -34,9 +35,12 @@ from coordinator.web.feed import Feed
 from coordinator.web.finishes import Finishes
 from coordinator.web.incidents import news
 from coordinator.web.metrics import Metrics
+from coordinator.web.moving import Moving
+from coordinator.web.pace import Pace
 from coordinator.web.problems import Refusal
 
 handle_seconds_max = 10.0  # how long a request waits for the engine; while the database is away the engine waits for it
+sagas_kept = 4_000  # events of sagas
 told_max = 200  # incidents whose changes are told of as events
 caller = ""  # whose idempotency keys these are; there are no accounts yet, so everybody's
 
@@ -50,6 +54,8 @@ class Stores(Protocol):
     def sagas(self) -> SagaStore: ...
     @property
     def reader(self) -> SagaReader: ...
+    @property
+    def overview(self) -> OverviewReader: ...
     @property
     def outbox(self) -> OutboxStore: ...
     @property
@@ -99,17 +105,23 @@ class Desk:
     coordinator: Coordinator
     metrics: Metrics
     finishes: Finishes = field(default_factory=Finishes)
-    feed: Feed = field(init=False)
+    feed: Feed = field(init=False)  # of incidents
+    sagas_feed: Feed = field(init=False)
+    pace: Pace = field(init=False)
     stopping: bool = False
 
     def __post_init__(self) -> None:
+        overview, now = self.coordinator.stores.overview, self.coordinator.clock.now
         self.feed = Feed(self._newest)
+        self.sagas_feed = Feed(Moving(overview, now).look, kept=sagas_kept)
+        self.pace = Pace(overview)
 
     def stop(self) -> None:
         """The process is about to end: nobody waits any longer, nothing new is begun."""
         self.stopping = True
         self.finishes.stop()
         self.feed.stop()
+        self.sagas_feed.stop()
 
     @property
     def diagnosis(self) -> Diagnosis:

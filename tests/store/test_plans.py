@@ -30,15 +30,18 @@ INSERT INTO sagas (id, definition, version, status, direction, revision, wake_at
 SELECT '019ca945-0a7b-7000-8000-' || lpad(to_hex(n), 12, '0'), CASE n % 5000 WHEN 3 THEN 'rare' ELSE 'usual' END, 1,
        CASE WHEN n % 20 = 0 THEN 'running' WHEN n % 1001 = 1 THEN 'blocked' ELSE 'completed' END, 'forward', 1,
        CASE WHEN n % 20 = 0 THEN n END, CASE WHEN n % 20 = 0 THEN 'reply' END, CASE WHEN n % 20 = 0 THEN 'payment' END,
-       CASE WHEN n % 1001 = 1 THEN 'charge' END, 'order-' || n, '', n, n, CASE WHEN n % 20 <> 0 AND n % 1001 <> 1 THEN n END, '{{}}', 'null'
+       CASE WHEN n % 1001 = 1 THEN 'charge' END,
+       'order-' || n, '', n, n, CASE WHEN n % 20 <> 0 AND n % 1001 <> 1 THEN n END, '{{}}', 'null'
 FROM generate_series(1, {rows}) AS n;
 INSERT INTO steps SELECT id, 'charge', 'succeeded', '{{}}', NULL FROM sagas;
 INSERT INTO history SELECT id, 1, 0, 'Started', '{{}}', '[]' FROM sagas;
-INSERT INTO failed_steps (saga_id, step, kind, at, definition, version, participant, cause, error_type, code, template,
-                          fingerprint, family, worker, worker_version, attempts, incident_id)
+INSERT INTO failed_steps (saga_id, step, kind, at, definition, version, participant, cause, error_type, code,
+                          template, fingerprint, family, worker, worker_version, attempts, incident_id)
 SELECT id, 'charge', 'action', created_at, definition, 1, 'payment', 'failed', '', '', '',
-       'f' || created_at % 50, 'payment:' || created_at % 50, '', '', 1, 'i' || created_at % 50 FROM sagas WHERE created_at % 20 = 1;
-INSERT INTO idempotency (caller, key, body_hash, saga_id, created_at) SELECT '', 'key-' || created_at, '', id, 0 FROM sagas;
+       'f' || created_at / 1000, 'payment:' || created_at / 1000, '', '', 1, 'i' || created_at / 1000
+FROM sagas WHERE created_at % 20 = 1;
+INSERT INTO idempotency (caller, key, body_hash, saga_id, created_at)
+SELECT '', 'key-' || created_at, '', id, 0 FROM sagas;
 INSERT INTO saga_tags SELECT 'tag-' || created_at % 1000, id FROM sagas;
 INSERT INTO outbox (saga_id, key, definition, participant, kind, body, created_at, available_at, maybe_sent, tries)
 SELECT id, 'charge/0/action/0/1', definition, 'payment', 'action', '{{}}', created_at, created_at, false, 0
@@ -102,7 +105,7 @@ async def test_the_hot_statements_use_their_indexes(filled: Database) -> None:
         (lambda: read(SagaFilter(fingerprint="f1")), {"failed_steps_by_fingerprint"}),
         (lambda: read(SagaFilter(ids=tuple(ids))), {"sagas_pkey"}),
         (lambda: reader.count(SagaFilter(statuses=(SagaStatus.BLOCKED,))), {"sagas_by_status"}),
-        (lambda: reader.unsent(ids), {"outbox_pkey"}),
+        (lambda: reader.unsent(ids[:5]), {"outbox_pkey"}),
         (lambda: read(SagaFilter(step="charge")), {"sagas_pkey", "steps_pkey"}),
         (lambda: reader.get(ids[0]), {"sagas_pkey", "steps_pkey", "outbox_pkey"}),
         (lambda: reader.history(ids[0]), {"history_pkey"}),

@@ -288,7 +288,7 @@ async def test_each_filter_finds_its_own(site: Site) -> None:
         "failed_step=charge",
         "stuck_for_seconds=60",
         "q=zzz",
-        "definition=chain&version=2",
+        "definition=other&version=2",
     ):
         assert await found(query) == [], query
     assert await found("created_from=2001-01-01T00:00:00Z&created_to=2999-01-01T00:00:00Z") == [held, done]
@@ -371,7 +371,8 @@ async def test_a_saga_that_turned_is_found_by_the_step_that_failed(site: Site) -
     "query",
     ["colour=red", "limit=0", "limit=201", "limit=x", "status=happy", "waiting_on=godot", "status=running,happy",
      "created_from=yesterday", "created_from=2030-01-01T00:00:00", "created_from=0001-01-01T00:00:00Z",
-     "step_status=blocked", "version=1", "version=0", "stuck_for_seconds=0", "tag=", "tag=a&tag=b", "tag=%00", "cursor=%0a", "tag=" + "x" * 400],
+     "step_status=blocked", "version=1", "version=0",
+     "stuck_for_seconds=0", "tag=", "tag=a&tag=b", "tag=%00", "cursor=%0a", "tag=" + "x" * 400],
 )  # fmt: skip
 async def test_a_filter_that_makes_no_sense_is_refused(small_site: Site, query: str) -> None:
     problem = problem_of(await small_site.http.get("/v1/sagas?" + query), 400, "bad-parameter")
