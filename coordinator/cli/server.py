@@ -100,7 +100,7 @@ async def _serve(settings: Settings, listener: socket.socket, *, banner: bool, p
     def announce() -> None:
         _announce(settings, url_of(settings, listener), banner=banner)
 
-    web = create_web(app, begins_and_ends_it=False, base_path=settings.base_path)
+    web = create_web(app, begins_and_ends_it=False, base_path=settings.base_path, jaeger_url=settings.jaeger_url)
     config = uvicorn.Config(
         web,
         log_config=None,
