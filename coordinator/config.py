@@ -24,6 +24,12 @@ class Settings(BaseSettings):
         max_length=200,
         description="the path under which a proxy shows it, such as /amends; none: /",
     )
+    jaeger_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s{}]+$",
+        max_length=500,
+        description="where Jaeger's pages are, such as http://localhost:16686; the dashboard links traces to it",
+    )
     log_format: Literal["text", "json"] = Field(default="text", description="how log lines are written")
     log_level: str = Field(default="INFO", description="the least level that is logged")
     engine_lanes: int = Field(

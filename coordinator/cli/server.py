@@ -109,7 +109,7 @@ async def _serve(
         log.critical("The database can't be reached: %s", error, extra={"action": "server.store_unavailable"})
         return refused_code
 
-    web = create_web(app, begins_and_ends_it=False, base_path=settings.base_path)
+    web = create_web(app, begins_and_ends_it=False, base_path=settings.base_path, jaeger_url=settings.jaeger_url)
     config = uvicorn.Config(
         web,
         log_config=None,

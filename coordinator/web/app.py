@@ -86,10 +86,12 @@ def described() -> OpenAPIConfig:
     )
 
 
-def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True, base_path: str = "") -> Gate:
+def create_web(
+    coordinator: Coordinator, *, begins_and_ends_it: bool = True, base_path: str = "", jaeger_url: str | None = None
+) -> Gate:
     """The API and the dashboard over a coordinator, which begins and ends with it, unless somebody else sees to that.
 
-    `base_path` is where a browser finds them, if not at the root of the host.
+    `base_path` is where a browser finds them, if not at the root of the host; `jaeger_url` is where traces are shown.
     `state.desk.stop()` is to be called as soon as the process is asked to end: it lets go of those who wait.
     """
     desk = Desk(coordinator, Metrics())
@@ -122,6 +124,7 @@ def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True, bas
     web.state.desk = desk
     web.state.dashboard = Dashboard(base_path)
     web.base_path = base_path
+    web.state.trace_url = f"{jaeger_url.rstrip('/')}/trace/{{trace_id}}" if jaeger_url else None
     return web
 
 

@@ -45,9 +45,12 @@ class ProblemType:
 
 @dataclass(frozen=True, slots=True)
 class Index:
+    """`trace_url` is where a trace is shown, with {trace_id} for its id; null: nowhere that this coordinator knows."""
+
     name: str
     version: str
     links: dict[str, str]
+    trace_url: str | None
 
 
 @get("/livez", summary="Whether every loop of this process runs", responses=documented("not-alive"), tags=["probes"])
@@ -120,6 +123,7 @@ async def index(request: Request[Any, Any, Any]) -> Response[Index]:
             "livez": "/livez",
             "readyz": "/readyz",
         },
+        request.app.state.trace_url,
     )
     return Response(found, headers={"Vary": "Accept"})
 
