@@ -315,14 +315,13 @@ def _controls(found: Cases) -> None:
         hard=True,
     )
 
-    for theme, wording, service, action in (
-        (shop, httpx, "payment", "charge"),
-        (shop, aiohttp, "fraud", "score"),
-        (travel, httpx, "flights", "hold_seat"),
-        (travel, german, "profiles", "lookup"),
+    for theme, wording, service, action, rate in (
+        (shop, httpx, "payment", "charge", 0.06),
+        (shop, aiohttp, "fraud", "score", 0.06),
+        (travel, httpx, "flights", "hold_seat", 0.06),
+        (travel, german, "profiles", "lookup", 0.12),  # asked by one definition alone
     ):
-        place = f"{service}.{action}"
-        add("ordinary", theme, wording, m.refusing(service, action), declines={place: 0.06})
+        add("ordinary", theme, wording, m.refusing(service, action), declines={f"{service}.{action}": rate})
     _attacks(found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bench.diagnosis import development
@@ -57,7 +57,7 @@ def lines(found: Sequence[Healed]) -> tuple[list[str], Any]:
     for one in acted:
         done = ", ".join(f"{kind} ×{count}" for kind, count in one.remedies.items())
         said.append(f"| {one.case} | {done} | {one.failed_without} | {one.failed_with} | {one.helped} | {one.harmed} |")
-    return [*said, ""], [{name: getattr(one, name) for name in one.__slots__} for one in found]
+    return [*said, ""], [{**asdict(one), "harmful": one.harmful} for one in found]
 
 
 def healed(case: Case) -> Healed:

@@ -22,6 +22,7 @@ from coordinator.diagnosis.collector import Collector
 from coordinator.diagnosis.past import PastIncidents
 from coordinator.diagnosis.report import Certainty, Report
 from coordinator.saga.definition import StepKind
+from coordinator.saga.state import StepStatus
 from coordinator.store.migration import migrate
 
 explained_max = 3  # sagas of each fault that are asked about one by one
@@ -282,6 +283,8 @@ def _settled(world: World, saga_id: str, step: str, happened: Happened) -> bool:
         return kind not in happened.doubtful and begun <= happened.answered
 
     run = world.sagas[saga_id].steps.get(step)
+    if run is not None and run.status is StepStatus.COMPENSATING and run.undone is None and not run.blocked:
+        return False  # it is under way, begun or not
     undoing = run is not None and run.undo_attempt > 0
     acted = happened.succeeded or proven("action")
     return acted and (not undoing or happened.undone_told or proven("compensation"))

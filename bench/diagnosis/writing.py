@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -140,12 +143,15 @@ def _plain(value: object) -> object:
 
 
 def page(sections: Mapping[str, Sequence[str]], place: Path) -> None:
-    """Write the page, the diagram beside it."""
+    """Write the page."""
+    today = datetime.now(UTC)
     lines = [
         "# How right the diagnosis is",
         "",
         "Written by `make bench-diagnosis`. Faults are injected into sagas that really run, on a clock that jumps; the",
         "labels come from what injects them. bench/README.md says what each figure means, and what it does not.",
+        "",
+        f"Measured on {today:%d %B %Y} with Python {platform.python_version()} on {os.cpu_count()} cores.",
         "",
     ]
     for title, body in sections.items():

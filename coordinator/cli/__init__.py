@@ -9,19 +9,32 @@
     amends retry, skip, settle, waive, cancel, close     ask it for something, of one saga or of many
     amends pause, resume, pauses                         hold back and let go
     amends participants, outbox, dead-letters            what carries sagas
+    amends contract export                               the contract as files: AsyncAPI, OpenAPI, JSON Schemas
     amends explain SAGA, incidents, feedback, remedies   ask it why, and say what is to be done
     amends announce TEXT                                 tell it of a deploy
     amends profile …                                     coordinators under names of one's own
 
-Whoever only asks loads neither the web framework nor the database nor pydantic: what a command needs beyond a client
-it imports itself.
+Whoever only asks loads neither the web framework nor the database nor what a participant needs: what a command needs
+beyond a client it imports itself.
 """
 
 from __future__ import annotations
 
 import typer
 
-from coordinator.cli import asking, bulk, checking, definitions, explaining, fleet, holding, profiles, running, verbs
+from coordinator.cli import (
+    asking,
+    bulk,
+    checking,
+    contract,
+    definitions,
+    explaining,
+    fleet,
+    holding,
+    profiles,
+    running,
+    verbs,
+)
 
 app = typer.Typer(
     name="amends",
@@ -41,6 +54,7 @@ fleet.add_to(app)
 app.add_typer(definitions.app, name="definitions")
 app.add_typer(bulk.app, name="bulk")
 app.add_typer(profiles.app, name="profile")
+app.add_typer(contract.app, name="contract")
 
 
 def main() -> None:

@@ -239,6 +239,13 @@ class Saga:
     def final(self) -> bool:
         return self.status in FINAL
 
+    @property
+    def failed_step(self) -> str | None:
+        """The step that turned it, else one that blocks it."""
+        if self.cause and self.cause.step:
+            return self.cause.step
+        return next((run.name for run in self.steps.values() if run.status is StepStatus.BLOCKED), None)
+
     def step(self, name: str) -> StepRun:
         return self.steps.get(name) or StepRun(name)
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
 from coordinator.saga.record import load
 from coordinator.saga.state import Cause, Direction, SagaStatus
+from coordinator.store.choosing import arms, chosen_sagas, id_of
 from coordinator.store.database import Database
-from coordinator.store.dialect import micros
 from coordinator.store.sagas import read_saga
-from coordinator.store.schema import history, idempotency, outbox, saga_tags, sagas, steps
+from coordinator.store.schema import history, idempotency, outbox, sagas, steps
 from coordinator.store.values import (
     CommandKind,
+    Counted,
     HistoryEntry,
     SagaDetail,
     SagaFilter,
@@ -29,10 +29,8 @@ from coordinator.store.values import (
 page_max = 200  # sagas of one page
 history_max = 1000  # entries of one page
 unsent_max = 200  # commands of one saga shown
+unsent_of_many_max = 2_000
 count_max = 10_000  # of one status; more are counted as this many
-
-# Ids are made from the time on a coordinator's clock, `created_at` from the database's: never this far apart.
-_clocks_apart = timedelta(hours=1)
 
 
 class SagaReader:
@@ -78,18 +76,39 @@ class SagaReader:
         """Sagas that fit the filter, newest first, at most `page_max`. `cursor` is the former page's."""
         size = max(1, min(limit, page_max))
         chosen = chosen or SagaFilter()
-        query = sa.select(*_summary_columns).where(*_conditions(chosen))
-        id_column: sa.Column[str] = sagas.c.id
-        if chosen.tag is not None:
-            id_column = saga_tags.c.saga_id  # the tag's own index has them in order
-            query = query.join(saga_tags, id_column == sagas.c.id).where(saga_tags.c.tag == chosen.tag)
-        if cursor is not None:
-            query = query.where(id_column < cursor)
+        found: list[sa.Row[Any]] = []
         async with self._database.reading() as connection:
-            rows = await connection.execute(query.order_by(id_column.desc()).limit(size + 1))
-            found = [_summary(row) for row in rows]
-        items = tuple(found[:size])
+            # Each status and each wait has its own end of an index; together they would all be sorted.
+            for arm in arms(chosen):
+                query = chosen_sagas(arm, *_summary_columns)
+                id_column = id_of(arm)
+                if cursor is not None:
+                    query = query.where(id_column < cursor)
+                found += await connection.execute(query.order_by(id_column.desc()).limit(size + 1))
+        found.sort(key=lambda row: row.id, reverse=True)
+        items = tuple(_summary(row) for row in found[:size])
         return SagaPage(items, items[-1].id if len(found) > size else None)
+
+    async def count(self, chosen: SagaFilter, *, limit: int = count_max) -> Counted:
+        """How many sagas fit the filter, up to `limit` of each status that it names."""
+        total = capped = 0
+        async with self._database.reading() as connection:
+            for arm in arms(chosen):
+                there = chosen_sagas(arm, id_of(arm)).limit(limit).subquery()
+                found = (await connection.execute(sa.select(sa.func.count()).select_from(there))).scalar_one()
+                total, capped = total + found, capped + (found >= limit)
+        return Counted(total, capped > 0)
+
+    async def unsent(self, ids: Collection[str]) -> Mapping[str, tuple[Unsent, ...]]:
+        """The commands of these sagas that are still in the outbox, at most `unsent_of_many_max` in all."""
+        waiting = sa.select(outbox).where(outbox.c.saga_id.in_(list(ids))).order_by(outbox.c.saga_id, outbox.c.key)
+        found: dict[str, tuple[Unsent, ...]] = {}
+        if not ids:
+            return found
+        async with self._database.reading() as connection:
+            for row in await connection.execute(waiting.limit(unsent_of_many_max)):
+                found[row.saga_id] = (*found.get(row.saga_id, ()), _unsent(row))
+        return found
 
     async def counts(self, definition: str | None = None) -> Mapping[SagaStatus, int]:
         """How many sagas stand in each status; `count_max` means that many or more."""
@@ -119,39 +138,10 @@ _summary_columns: tuple[sa.Column[Any], ...] = (
     sagas.c.paused_at,
     sagas.c.waiting_on,
     sagas.c.waiting_for,
+    sagas.c.failed_step,
     sagas.c.business_key,
     sagas.c.record,
 )
-
-
-def _conditions(chosen: SagaFilter) -> list[sa.ColumnElement[bool]]:
-    equal: list[tuple[sa.Column[Any], str | None]] = [
-        (sagas.c.definition, chosen.definition),
-        (sagas.c.status, chosen.status),
-        (sagas.c.business_key, chosen.business_key),
-        (sagas.c.waiting_on, chosen.waiting_on),
-        (sagas.c.waiting_for, chosen.waiting_for),
-    ]
-    conditions: list[sa.ColumnElement[bool]] = [column == str(value) for column, value in equal if value is not None]
-    if chosen.created_from is not None:
-        conditions += [
-            sagas.c.created_at >= chosen.created_from,
-            sagas.c.id >= id_at(chosen.created_from - _clocks_apart),
-        ]
-    if chosen.created_to is not None:
-        conditions += [sagas.c.created_at < chosen.created_to, sagas.c.id < id_at(chosen.created_to + _clocks_apart)]
-    if chosen.step is not None:
-        there = sa.and_(steps.c.saga_id == sagas.c.id, steps.c.name == chosen.step)
-        if chosen.step_status is not None:
-            there = sa.and_(there, steps.c.status == str(chosen.step_status))
-        conditions.append(sa.exists().where(there))
-    return conditions
-
-
-def id_at(at: datetime) -> str:
-    """Below every UUIDv7 of that millisecond or later, above every earlier one: the ids are an index of time."""
-    digits = f"{max(0, micros(at) // 1000):012x}"
-    return f"{digits[:8]}-{digits[8:]}"
 
 
 def _summary(row: sa.Row[Any]) -> SagaSummary:
@@ -176,6 +166,7 @@ def _summary(row: sa.Row[Any]) -> SagaSummary:
         paused_at=row.paused_at,
         waiting_on=row.waiting_on,
         waiting_for=row.waiting_for,
+        failed_step=row.failed_step,
         business_key=row.business_key,
         tags=tags,
         cause=cause,

@@ -11,8 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from coordinator.saga.state import Saga, SagaStatus
+from coordinator.store.choosing import id_at
 from coordinator.store.database import Database
-from coordinator.store.reader import id_at
 from coordinator.store.sagas import read_saga
 from coordinator.store.schema import history, sagas, steps
 from coordinator.store.values import HistoryEntry, Unreadable

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from coordinator.saga.state import FINAL, Direction, SagaStatus, StepStatus
 from coordinator.store.dialect import Key, Moment, changes_often, partial_index
-from coordinator.store.values import CommandKind, DeadLetterStatus, HoldScope
+from coordinator.store.values import BulkState, CommandKind, DeadLetterStatus, HoldScope
 
-revision = "0002"  # the migration that leads to these tables
+revision = "0004"  # the migration that leads to these tables
 
 metadata = sa.MetaData(
     naming_convention={
@@ -56,6 +56,7 @@ sagas = sa.Table(
     sa.Column("wake_at", Moment),
     sa.Column("waiting_on", Key),
     sa.Column("waiting_for", Key),
+    sa.Column("failed_step", Key),  # what turned it, else what blocks it
     sa.Column("business_key", Key),
     sa.Column("trace_id", Key, nullable=False),
     sa.Column("paused_at", Moment),
@@ -73,6 +74,9 @@ sagas = sa.Table(
     sa.Index("sagas_by_definition", "definition", "id"),
     partial_index("sagas_by_business_key", "business_key", "id", where="business_key IS NOT NULL"),
     partial_index("sagas_waiting", "waiting_on", "waiting_for", "id", where="waiting_on IS NOT NULL"),
+    partial_index("sagas_failed", "failed_step", "id", where="failed_step IS NOT NULL"),
+    partial_index("sagas_quiet", "updated_at", where="finished_at IS NULL"),
+    partial_index("sagas_finished", "finished_at", where="finished_at IS NOT NULL"),
     **changes_often,
 )
 
@@ -138,6 +142,41 @@ saga_tags = sa.Table(
     metadata,
     sa.Column("tag", Key, primary_key=True),
     sa.Column("saga_id", Key, primary_key=True),
+)
+
+# What somebody asked of many sagas at once, and how far it is: from the newest saga to the oldest, past `cursor`.
+bulks = sa.Table(
+    "bulks",
+    metadata,
+    sa.Column("id", Key, primary_key=True),  # UUIDv7: newer is greater
+    sa.Column("key", Key),  # the idempotency key it came with
+    sa.Column("body_hash", Key, nullable=False),
+    sa.Column("verb", Key, nullable=False),
+    sa.Column("arguments", sa.Text, nullable=False),
+    sa.Column("stated", sa.Text, nullable=False),  # which sagas, as it was asked
+    sa.Column("chosen", sa.Text, nullable=False),  # and as the store understands it
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("rate_per_second", sa.Float, nullable=False),
+    sa.Column("state", Key, nullable=False),
+    sa.Column("total", sa.BigInteger, nullable=False),
+    sa.Column("total_capped", sa.Boolean, nullable=False),
+    sa.Column("cursor", Key, nullable=False),
+    sa.Column("changed", sa.BigInteger, nullable=False),
+    sa.Column("unchanged", sa.BigInteger, nullable=False),
+    sa.Column("refused", sa.BigInteger, nullable=False),
+    sa.Column("refusals", sa.Text, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.Column("finished_at", Moment),
+    sa.Column("cancelled_by", sa.Text),
+    sa.Column("lease_token", Key),
+    sa.Column("lease_until", Moment),
+    one_of("state", BulkState),
+    sa.CheckConstraint("(finished_at IS NULL) = (state IN ('running', 'waiting'))", name="finished_is_over"),
+    partial_index("bulks_by_key", "key", where="key IS NOT NULL", unique=True),
+    partial_index("bulks_open", "id", where="finished_at IS NULL"),
+    **changes_often,
 )
 
 dead_letters = sa.Table(

@@ -144,6 +144,8 @@ failed_steps = sa.Table(
     sa.Column("business_key", sa.Text),
     sa.Column("incident_id", Key, nullable=False),
     sa.Index("failed_steps_by_incident", "incident_id", "at", "saga_id"),
+    sa.Index("failed_steps_by_fingerprint", "fingerprint", "saga_id"),
+    sa.Index("failed_steps_by_family", "family", "saga_id"),
 )
 
 # --- explained --------------------------------------------------------------------------------------------------------

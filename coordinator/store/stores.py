@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from coordinator.store.bulks import BulkStore
 from coordinator.store.database import Database
 from coordinator.store.dead_letters import DeadLetterStore
 from coordinator.store.definitions import DefinitionStore
@@ -11,9 +12,11 @@ from coordinator.store.figures import FigureReader
 from coordinator.store.fleet import FleetStore
 from coordinator.store.incident_reader import IncidentReader
 from coordinator.store.incidents import IncidentStore
+from coordinator.store.notifications import NotificationStore
 from coordinator.store.occurrences import OccurrenceStore
 from coordinator.store.outbox import OutboxStore
 from coordinator.store.outcomes import OutcomeStore
+from coordinator.store.overview import OverviewReader
 from coordinator.store.reader import SagaReader
 from coordinator.store.remedies import RemedyStore
 from coordinator.store.reports import ReportStore
@@ -27,7 +30,9 @@ class Stores:
 
     sagas: SagaStore
     reader: SagaReader
+    overview: OverviewReader
     outbox: OutboxStore
+    bulks: BulkStore
     definitions: DefinitionStore
     dead_letters: DeadLetterStore
     fleet: FleetStore
@@ -39,13 +44,16 @@ class Stores:
     reports: ReportStore
     remedies: RemedyStore
     figures: FigureReader
+    notifications: NotificationStore
 
     @classmethod
     def over(cls, database: Database) -> Stores:
         return cls(
             SagaStore(database),
             SagaReader(database),
+            OverviewReader(database),
             OutboxStore(database),
+            BulkStore(database),
             DefinitionStore(database),
             DeadLetterStore(database),
             FleetStore(database),
@@ -57,4 +65,5 @@ class Stores:
             ReportStore(database),
             RemedyStore(database),
             FigureReader(database),
+            NotificationStore(database),
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 from coordinator.saga.decision import SendCommand
 from coordinator.saga.state import Cause, Direction, Saga, SagaStatus, StepRun, StepStatus
+from coordinator.store.notified import Notice
 
 
 class CommandKind(StrEnum):
@@ -24,6 +25,15 @@ class DeadLetterStatus(StrEnum):
     OPEN = "open"
     REDRIVEN = "redriven"
     DISCARDED = "discarded"
+
+
+class BulkState(StrEnum):
+    """How far something asked of many sagas is."""
+
+    WAITING = "waiting"  # for a coordinator to take it in hand
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
 
 
 class HoldScope(StrEnum):
@@ -84,6 +94,7 @@ class NewSaga:
     body_hash: str = ""  # of the request that came with the key
     waiting_on: str | None = None
     waiting_for: str | None = None
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +141,7 @@ class Change:
     void_unsent: bool = False
     waiting_on: str | None = None
     waiting_for: str | None = None
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,18 +158,29 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class SagaFilter:
-    """Which sagas to list. What is None does not restrict. Times: from inclusive, to exclusive."""
+    """Which sagas to list. What is None or empty does not restrict. Times: from inclusive, to exclusive."""
 
     definition: str | None = None
-    status: SagaStatus | None = None
+    version: int | None = None
+    statuses: tuple[SagaStatus, ...] = ()
     step: str | None = None  # something has happened to this step
-    step_status: StepStatus | None = None  # with `step`: it stands there now
+    step_statuses: tuple[StepStatus, ...] = ()  # with `step`: it stands there now
+    failed_step: str | None = None  # it turned the saga, or blocks it
+    current_step: str | None = None  # the saga is at it now
     tag: str | None = None
     business_key: str | None = None
+    words: str | None = None  # how its id, its business key or its idempotency key begins
     created_from: datetime | None = None
     created_to: datetime | None = None
+    quiet_since: datetime | None = None  # not final, not paused, and nothing has happened since before then
     waiting_on: str | None = None
+    waiting_on_any: tuple[str, ...] = ()
     waiting_for: str | None = None
+    unsent_since: datetime | None = None  # a command of it has been in the outbox since before then, or can't leave it
+    incident: str | None = None
+    family: str | None = None
+    fingerprint: str | None = None
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +200,7 @@ class SagaSummary:
     paused_at: datetime | None
     waiting_on: str | None
     waiting_for: str | None
+    failed_step: str | None
     business_key: str | None
     tags: tuple[str, ...]
     cause: Cause | None
@@ -204,6 +228,14 @@ class SagaDetail:
     waiting_on: str | None
     waiting_for: str | None
     unsent: tuple[Unsent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many there are; where it is capped, that many or more."""
+
+    count: int
+    capped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from coordinator.diagnosis.counts import fell_silent, is_awaited
 from coordinator.diagnosis.report import Report
+from coordinator.notifications.courier import Courier
+from coordinator.notifications.subscriptions import Subscriptions
 from coordinator.saga.decision import Decision, Incident, SendCommand
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.event import Kind, Replied, Started, Woke
@@ -63,11 +65,12 @@ class Metrics:
         self._ways()
         self._standing()
         self._explaining()
+        self._telling()
         build = Gauge(
             "amends_build_info", "Always 1; the label says which release", ["version"], registry=self.registry
         )
         build.labels(release()).set(1)
-        self._totals: dict[tuple[str, str], int] = {}
+        self._totals: dict[tuple[object, ...], int] = {}
 
     def _counter(self, name: str, what: str, labels: Sequence[str], *, names: int) -> _Series:
         return _Series(Counter(name, what, labels, registry=self.registry), names=names)
@@ -174,6 +177,20 @@ class Metrics:
             "amends_remedies", "Remedies that are remembered, by how far they came", ["kind", "state"], names=0
         )
 
+    def _telling(self) -> None:
+        self._told = self._counter(
+            "amends_notifications", "Attempts to tell somebody, by what came of them", ["target", "outcome"], names=0
+        )
+        self._untold = self._counter(
+            "amends_notifications_dropped", "Events for which a subscription had no room", ["target"], names=0
+        )
+        self._telling_waits = self._gauge(
+            "amends_notifications_pending", "Notifications that wait", ["target"], names=0
+        )
+        self._left_alone = Gauge(
+            "amends_subscriptions_left_alone", "Subscriptions whose target failed too often", registry=self.registry
+        )
+
     # -- what is watched ---------------------------------------------------------------------------------------------
 
     def observe(self, definition: SagaDefinition, before: Saga, decision: Decision) -> None:
@@ -254,12 +271,24 @@ class Metrics:
         for (kind, state), count in remedies.items():
             self._remedies.of(kind, state).set(count)
         for what, total in dropped.items():
-            self._raise(self._dropped, what, total)
+            self._raise(self._dropped, total, what)
 
-    def _raise(self, counter: _Series, label: str, total: int) -> None:
+    def told(self, subscriptions: Subscriptions, courier: Courier) -> None:
+        """What became of telling others, and what of it waits."""
+        for (target, outcome), total in courier.outcomes.items():
+            self._raise(self._told, total, target, outcome)
+        for target, total in subscriptions.dropped.items():
+            self._raise(self._untold, total, target)
+        self._telling_waits.clear()
+        for one in subscriptions.all:
+            queue = subscriptions.queues.get(one.id)
+            self._telling_waits.of(one.target.value).inc(queue.waiting if queue else 0)
+        self._left_alone.set(sum(one.open_until is not None for one in subscriptions.all))
+
+    def _raise(self, counter: _Series, total: int, *labels: str) -> None:
         """Bring a counter up to a total that somebody else keeps."""
-        key = (str(id(counter)), label)
-        counter.of(label).inc(max(0, total - self._totals.get(key, 0)))
+        key = (id(counter), *labels)
+        counter.of(*labels).inc(max(0, total - self._totals.get(key, 0)))
         self._totals[key] = total
 
     def scrape(self, figures: Figures | None) -> bytes:

@@ -187,3 +187,8 @@ def aware(name: str, at: datetime | None) -> datetime | None:
 def bad_parameter(name: str, detail: str) -> Refusal:
     """One parameter is wrong."""
     return Refusal("bad-parameter", f"{name}: {detail}", errors=[ProblemError(detail, parameter=name)])
+
+
+def next_link(more: str | None) -> dict[str, str]:
+    """The header that says where the next page is."""
+    return {"Link": f'<{more}>; rel="next"'} if more else {}

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from coordinator.listing import answered_by_participant
 from coordinator.saga.clocks import current_key
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.explain import WaitingKind, WaitingOn, waiting_on
-from coordinator.store.values import HoldScope, SagaDetail, SagaSummary, Unsent
+from coordinator.store.values import SagaDetail, Unsent
 from coordinator.web import seen
 from coordinator.web.desk import Desk
-
-# What a list can be filtered by. `outbox` is not among them: it is a matter of moments, or of GET /v1/outbox.
-listed = ("paused", "blocked", "reply", "no_consumer", "inquiry", "backoff", "unreadable")
-noticed_after = timedelta(seconds=2)
-answered_by_participant = (WaitingKind.REPLY, WaitingKind.INQUIRY)
 
 
 def waiting(desk: Desk, definition: SagaDefinition, detail: SagaDetail, at: datetime) -> seen.WaitingOn | None:
@@ -27,7 +23,7 @@ def waiting(desk: Desk, definition: SagaDefinition, detail: SagaDetail, at: date
     wait = waiting_on(definition, saga)
     if wait is None:
         return None
-    held = _held(desk, definition.name, wait.participant)
+    held = desk.coordinator.listing.held(definition.name, wait.participant)
     if held and wait.kind not in (WaitingKind.PAUSED, WaitingKind.BLOCKED):
         return _answer(desk, at, "paused", held, wait)
     if wait.kind not in answered_by_participant or wait.step is None:
@@ -40,50 +36,12 @@ def waiting(desk: Desk, definition: SagaDefinition, detail: SagaDetail, at: date
     return _answer(desk, at, wait.kind, _sentence(wait), wait)
 
 
-def standing(desk: Desk, summary: SagaSummary, at: datetime) -> str | None:
-    """What a saga of a list waits for: as `waiting`, but for what only its steps would tell."""
-    kind = summary.waiting_on
-    if kind is None or kind in ("paused", "blocked", "unreadable"):
-        return kind
-    participant = summary.waiting_for
-    if _held(desk, summary.definition, participant):
-        return "paused"
-    if kind in answered_by_participant and participant and participant not in desk.coordinator.fleet.attended(at):
-        return "no_consumer"
-    return kind
-
-
-def stored_kind(desk: Desk, wanted: str) -> tuple[str | None, bool]:
-    """What to ask the database for, to find sagas that stand so, and whether the answer is to be sifted."""
-    fleet = desk.coordinator.fleet
-    held = fleet.all_held or fleet.held(HoldScope.DEFINITION) or fleet.held(HoldScope.PARTICIPANT)
-    if wanted == "no_consumer":
-        return None, True
-    if wanted == "paused":
-        return (None, True) if held else ("paused", False)
-    return wanted, wanted not in ("blocked", "unreadable")
-
-
-def _held(desk: Desk, definition: str, participant: str | None) -> str | None:
-    fleet = desk.coordinator.fleet
-    if fleet.all_held:
-        return "everything is paused"
-    if definition in fleet.held(HoldScope.DEFINITION):
-        return f"the sagas of {definition} are paused"
-    if participant in fleet.held(HoldScope.PARTICIPANT):
-        return f"the participant {participant} is paused"
-    return None
-
-
 def _unsent(desk: Desk, detail: SagaDetail, key: str, at: datetime) -> Unsent | None:
-    """The awaited command, if it is in the outbox and the broker has not been given it.
-
-    Every command is there for a moment: only one with a reason, or that has been there for a while, is worth a word.
-    """
+    """The awaited command, if it is in the outbox and that is worth a word."""
+    saga_id, listing = detail.saga.id, desk.coordinator.listing
     for unsent in detail.unsent:
-        if unsent.key == key and not desk.coordinator.relay.in_flight(f"{detail.saga.id}/{unsent.key}"):
-            stuck = unsent.parked_reason or unsent.last_error or not desk.coordinator.broker.connected
-            return unsent if stuck or at - unsent.created_at > noticed_after else None
+        if unsent.key == key:
+            return unsent if listing.stands_in_outbox(saga_id, unsent, at) else None
     return None
 
 

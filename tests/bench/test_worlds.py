@@ -106,3 +106,14 @@ def test_a_change_of_the_cases_kept_back_is_told(tmp_path: Path, capsys: pytest.
 
 def test_the_cases_kept_back_are_as_they_were() -> None:
     assert command.check_heldout()
+
+
+def test_what_must_never_happen_fails_the_run() -> None:
+    won = {"payload": 1, "place": "gds", "achieved": ("told",)}
+    assert command.alarming({"injection": [won], "healing": [{"case": "x", "harmful": True}]})
+    assert not command.alarming({"injection": [{**won, "achieved": ()}], "healing": [{"case": "x", "harmful": False}]})
+
+
+def test_a_page_is_written_of_all_cases_only() -> None:
+    with pytest.raises(SystemExit):
+        command.main(["--write", "--quick"])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
 from coordinator.saga.state import SagaStatus
 from coordinator.store.database import Database
+from coordinator.store.dialect import epoch
 from coordinator.store.migration import migrate
 from coordinator.store.outbox import OutboxStore
 from coordinator.store.reader import SagaReader
@@ -23,15 +25,23 @@ rows = 100_000
 
 # A hundred thousand sagas, most of them finished long ago, five thousand of them still under way with a command each.
 _filled = f"""
-INSERT INTO sagas (id, definition, version, status, direction, revision, wake_at, waiting_on, waiting_for, business_key,
-                   trace_id, created_at, updated_at, finished_at, record, input)
+INSERT INTO sagas (id, definition, version, status, direction, revision, wake_at, waiting_on, waiting_for, failed_step,
+                   business_key, trace_id, created_at, updated_at, finished_at, record, input)
 SELECT '019ca945-0a7b-7000-8000-' || lpad(to_hex(n), 12, '0'), CASE n % 5000 WHEN 3 THEN 'rare' ELSE 'usual' END, 1,
        CASE WHEN n % 20 = 0 THEN 'running' WHEN n % 1001 = 1 THEN 'blocked' ELSE 'completed' END, 'forward', 1,
        CASE WHEN n % 20 = 0 THEN n END, CASE WHEN n % 20 = 0 THEN 'reply' END, CASE WHEN n % 20 = 0 THEN 'payment' END,
+       CASE WHEN n % 1001 = 1 THEN 'charge' END,
        'order-' || n, '', n, n, CASE WHEN n % 20 <> 0 AND n % 1001 <> 1 THEN n END, '{{}}', 'null'
 FROM generate_series(1, {rows}) AS n;
 INSERT INTO steps SELECT id, 'charge', 'succeeded', '{{}}', NULL FROM sagas;
 INSERT INTO history SELECT id, 1, 0, 'Started', '{{}}', '[]' FROM sagas;
+INSERT INTO failed_steps (saga_id, step, kind, at, definition, version, participant, cause, error_type, code,
+                          template, fingerprint, family, worker, worker_version, attempts, incident_id)
+SELECT id, 'charge', 'action', created_at, definition, 1, 'payment', 'failed', '', '', '',
+       'f' || created_at / 1000, 'payment:' || created_at / 1000, '', '', 1, 'i' || created_at / 1000
+FROM sagas WHERE created_at % 20 = 1;
+INSERT INTO idempotency (caller, key, body_hash, saga_id, created_at)
+SELECT '', 'key-' || created_at, '', id, 0 FROM sagas;
 INSERT INTO saga_tags SELECT 'tag-' || created_at % 1000, id FROM sagas;
 INSERT INTO outbox (saga_id, key, definition, participant, kind, body, created_at, available_at, maybe_sent, tries)
 SELECT id, 'charge/0/action/0/1', definition, 'payment', 'action', '{{}}', created_at, created_at, false, 0
@@ -53,6 +63,7 @@ async def filled(fresh_postgres_url: str) -> AsyncIterator[Database]:
 async def test_the_hot_statements_use_their_indexes(filled: Database) -> None:
     store, reader, relay_side = SagaStore(filled), SagaReader(filled), OutboxStore(filled)
     samples = SampleReader(filled)
+    long_ago = epoch + timedelta(microseconds=500)
     kept = [saga() for _ in range(50)]
     commands = [command(one) for one in kept]
     await store.create([new(one, row, caller="a", key=one.id) for one, row in zip(kept, commands, strict=True)])
@@ -77,11 +88,24 @@ async def test_the_hot_statements_use_their_indexes(filled: Database) -> None:
         (commit, {"sagas_pkey", "outbox_pkey"}),
     ]
     reading: list[tuple[Work, set[str]]] = [
-        (lambda: read(SagaFilter(status=SagaStatus.BLOCKED)), {"sagas_by_status"}),
+        (lambda: read(SagaFilter(statuses=(SagaStatus.BLOCKED,))), {"sagas_by_status"}),
         (lambda: read(SagaFilter(definition="rare")), {"sagas_by_definition"}),
         (lambda: read(SagaFilter(business_key="order-77")), {"sagas_by_business_key"}),
         (lambda: read(SagaFilter(waiting_on="reply", waiting_for="payment")), {"sagas_waiting"}),
         (lambda: read(SagaFilter(tag="tag-7")), {"saga_tags_pkey"}),
+        (lambda: read(SagaFilter(statuses=(SagaStatus.BLOCKED, SagaStatus.RUNNING))), {"sagas_by_status"}),
+        (lambda: read(SagaFilter(failed_step="charge")), {"sagas_failed"}),
+        (lambda: read(SagaFilter(current_step="charge")), {"steps_pkey"}),
+        (lambda: read(SagaFilter(quiet_since=long_ago)), {"sagas_quiet"}),
+        (lambda: read(SagaFilter(words="order-77")), {"sagas_by_business_key", "idempotency_pkey"}),
+        (lambda: read(SagaFilter(words="key-99")), {"sagas_by_business_key", "idempotency_pkey"}),
+        (lambda: read(SagaFilter(words="019ca945-0a7b-7000-8000-00000000000")), {"sagas_pkey"}),
+        (lambda: read(SagaFilter(incident="i1")), {"failed_steps_by_incident"}),
+        (lambda: read(SagaFilter(family="payment:1")), {"failed_steps_by_family"}),
+        (lambda: read(SagaFilter(fingerprint="f1")), {"failed_steps_by_fingerprint"}),
+        (lambda: read(SagaFilter(ids=tuple(ids))), {"sagas_pkey"}),
+        (lambda: reader.count(SagaFilter(statuses=(SagaStatus.BLOCKED,))), {"sagas_by_status"}),
+        (lambda: reader.unsent(ids[:5]), {"outbox_pkey"}),
         (lambda: read(SagaFilter(step="charge")), {"sagas_pkey", "steps_pkey"}),
         (lambda: reader.get(ids[0]), {"sagas_pkey", "steps_pkey", "outbox_pkey"}),
         (lambda: reader.history(ids[0]), {"history_pkey"}),

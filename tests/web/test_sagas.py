@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from amends.message import Answer, Command, Failure, Kind, Reply
+from amends.message import Answer, Command, Failure, Kind, Reply, Underlying
 from tests.engine.puppet import answer
 from tests.waiting import eventually
 from tests.web.conftest import Site, chain, problem_of, step
+from tests.web.failures import failed_saga
 
 impatient: dict[str, Any] = {
     "name": "impatient",
@@ -100,7 +101,14 @@ async def test_every_attempt_is_told_with_its_error_and_logs(site: Site) -> None
     def script(command: Command) -> Reply | None:
         if command.kind is Kind.COMPENSATION or command.attempt > 1:
             return answer(command)
-        error = Failure(type="Busy", message="try later", logs=("one", "two"))
+        error = Failure(
+            type="Busy",
+            message="try later",
+            logs=("one", "two"),
+            code="http 503",
+            causes=(Underlying(type="ConnectTimeout", message="too late", code=""),),
+            frames=("payment.card:charge",),
+        )
         return answer(command, Answer.FAILED, effect="none", error=error, worker="w-9", duration_seconds=0.25)
 
     await site.define(impatient)
@@ -110,7 +118,16 @@ async def test_every_attempt_is_told_with_its_error_and_logs(site: Site) -> None
 
     first, second = step(saga, "charge")["attempts"]
     assert (first["outcome"], first["effect"], second["outcome"]) == ("failed", "none", "succeeded")
-    assert first["error"] == {"type": "Busy", "message": "try later", "logs": ["one", "two"]}
+    assert first["error"] == {
+        "type": "Busy",
+        "message": "try later",
+        "logs": ["one", "two"],
+        "code": "http 503",
+        "causes": [{"type": "ConnectTimeout", "message": "too late", "code": ""}],
+        "frames": ["payment.card:charge"],
+        "retry_after_seconds": None,
+    }
+    assert first["calls"] == []
     assert (first["worker"], first["handler_seconds"], second["number"]) == ("w-9", 0.25, 2)
     assert first["started_at"] <= first["ended_at"] <= second["started_at"]
 
@@ -246,7 +263,9 @@ async def test_each_filter_finds_its_own(site: Site) -> None:
     await site.define(chain)
     await site.define({**chain, "name": "other"})
     await site.puppets(chain)
-    done = (await site.end(await site.begin("chain", tags=["a"], business_key="k-1")))["id"]
+    body = {"definition": "chain", "tags": ["a"], "business_key": "k-1"}
+    begun = await site.http.post("/v1/sagas", json=body, headers={"Idempotency-Key": "key-of-mine"})
+    done = (await site.end(begun.json()["id"]))["id"]
     await site.http.post("/v1/pauses", json={"scope": "definition", "name": "other", "reason": "r"})
     held = await site.begin("other", tags=["b"])
 
@@ -258,14 +277,36 @@ async def test_each_filter_finds_its_own(site: Site) -> None:
     for query in (
         "definition=chain",
         "status=completed",
+        "status=completed,compensated",
+        "definition=chain&version=1",
+        f"q={done}",
+        f"q={done[:30].upper()}&definition=chain",
+        "q=k-",
+        "q=key-of",
         "tag=a",
         "business_key=k-1",
         "step=charge",
         "step=charge&step_status=succeeded",
     ):
         assert await found(query) == [done], query
-    for query in ("definition=other", "status=running", "tag=b", "participant=inventory", "waiting_on=paused"):
+    for query in (
+        "definition=other",
+        "status=running",
+        "status=blocked,running,compensating",
+        "tag=b",
+        "participant=inventory",
+        "waiting_on=paused",
+        "current_step=reserve",
+    ):
         assert await found(query) == [held], query
+    for query in (
+        "current_step=charge",
+        "failed_step=charge",
+        "stuck_for_seconds=60",
+        "q=zzz",
+        "definition=other&version=2",
+    ):
+        assert await found(query) == [], query
     assert await found("created_from=2001-01-01T00:00:00Z&created_to=2999-01-01T00:00:00Z") == [held, done]
     assert await found("created_from=2999-01-01T00:00:00Z") == []
     assert await found("waiting_on=reply") == []
@@ -286,11 +327,68 @@ async def test_those_that_nobody_serves_are_listed_apart(site: Site) -> None:
     assert len((await site.http.get("/v1/sagas?waiting_on=reply")).json()["items"]) == 1
 
 
+async def test_those_whose_command_can_not_leave_are_listed_apart(site: Site) -> None:
+    await site.define(chain)
+    await site.puppet("inventory", lambda _: None)
+    relay = site.app.stores.outbox
+    await site.http.post("/v1/pauses", json={"scope": "all", "reason": "so that the command stays"})
+    stuck = await site.begin()
+    now = site.app.clock.now()
+
+    async def claimed() -> Any:
+        return await relay.claim("me", now=site.app.clock.now(), lease_until=now, limit=1)
+
+    (row,) = await eventually(claimed, "the command to be given back")
+    await relay.park({row.id: "too large for the broker"}, "me")
+    (pause,) = (await site.http.get("/v1/pauses")).json()["items"]
+    await site.http.request("DELETE", f"/v1/pauses/{pause['id']}")
+
+    (found,) = (await site.http.get("/v1/sagas?waiting_on=outbox")).json()["items"]
+
+    assert (found["id"], found["waiting_on"], found["waiting_for"]) == (stuck, "outbox", "inventory")
+    assert [item["waiting_on"] for item in (await site.http.get("/v1/sagas")).json()["items"]] == ["outbox"]
+    assert (await site.http.get("/v1/sagas?waiting_on=reply")).json()["items"] == []
+    assert (await site.saga(stuck))["waiting_on"]["kind"] == "outbox"
+
+
+async def test_how_many_there_are_is_told_to_whom_asks(site: Site) -> None:
+    await site.define(chain)
+    await site.puppet("inventory", lambda _: None)
+    for _ in range(3):
+        await site.begin()
+
+    async def total(query: str) -> Any:
+        return (await site.http.get("/v1/sagas?" + query)).json()["total"]
+
+    assert await total("limit=1") is None
+    for query in ("limit=1&count=true", "status=running,blocked&count=true", "waiting_on=reply&count=true"):
+        assert await total(query) == {"count": 3, "capped": False}, query
+    assert await total("status=completed&count=true") == {"count": 0, "capped": False}
+    first = await site.http.get("/v1/sagas?limit=1&count=true&status=running,blocked")
+    assert "count" not in first.json()["next"]
+    assert "status=running%2Cblocked" in first.json()["next"]
+
+
+async def test_a_saga_that_turned_is_found_by_the_step_that_failed(site: Site) -> None:
+    saga_id = await failed_saga(site)
+
+    (found,) = (await site.http.get("/v1/sagas?failed_step=charge")).json()["items"]
+
+    assert (found["id"], found["failed_step"]) == (saga_id, "charge")
+    incident_id = (await site.http.get("/v1/incidents")).json()["items"][0]["id"]
+    kinds = (await site.http.get(f"/v1/incidents/{incident_id}")).json()["kinds"]
+    for query in (f"incident={incident_id}", f"fingerprint={kinds[0]['fingerprint']}"):
+        listed = (await site.http.get("/v1/sagas?" + query)).json()["items"]
+        assert [item["id"] for item in listed] == [saga_id]
+    assert (await site.http.get("/v1/sagas?family=none")).json()["items"] == []
+
+
 @pytest.mark.parametrize(
     "query",
-    ["colour=red", "limit=0", "limit=201", "limit=x", "status=happy", "waiting_on=godot", "waiting_on=outbox",
+    ["colour=red", "limit=0", "limit=201", "limit=x", "status=happy", "waiting_on=godot", "status=running,happy",
      "created_from=yesterday", "created_from=2030-01-01T00:00:00", "created_from=0001-01-01T00:00:00Z",
-     "step_status=blocked", "tag=a&tag=b", "tag=%00", "cursor=%0a", "tag=" + "x" * 400],
+     "step_status=blocked", "version=1", "version=0",
+     "stuck_for_seconds=0", "tag=", "tag=a&tag=b", "tag=%00", "cursor=%0a", "tag=" + "x" * 400],
 )  # fmt: skip
 async def test_a_filter_that_makes_no_sense_is_refused(small_site: Site, query: str) -> None:
     problem = problem_of(await small_site.http.get("/v1/sagas?" + query), 400, "bad-parameter")

@@ -14,11 +14,12 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from pydantic import Field, StrictStr, StringConstraints, model_validator
 
-from coordinator.store.values import FleetHold, HoldScope
-from coordinator.web import seen
+from coordinator.store.values import HoldScope
+from coordinator.web import fleet as shown
 from coordinator.web.api.verbs import By, Reason
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk
+from coordinator.web.operating import pause
 from coordinator.web.problems import Refusal, documented
 from coordinator.web.reading import Body, actor_of, read_body
 
@@ -60,7 +61,7 @@ class Pauses(Controller):
         responses=documented("unreadable-body", "body-too-large", "wrong-content-type", "invalid-body"),
         status_code=201,
     )
-    async def pause(self, request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Response[seen.FleetPause]:
+    async def pause(self, request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Response[shown.FleetPause]:
         asked = await read_body(request, Pausing)
         now = desk.coordinator.clock.now()
         hold = await desk.coordinator.stores.fleet.hold(
@@ -73,38 +74,22 @@ class Pauses(Controller):
             rate_per_second=asked.rate_per_second,
         )
         await desk.coordinator.fleet.refresh()
-        return Response(shown(hold), status_code=201, headers={"Location": f"/v1/pauses/{hold.id}"})
+        return Response(pause(hold), status_code=201, headers={"Location": f"/v1/pauses/{hold.id}"})
 
     @get("/", summary="The pauses and throttles that hold now, the oldest first", responses=documented())
-    async def list_pauses(self, desk: NamedDependency[Desk]) -> seen.FleetPauseList:
+    async def list_pauses(self, desk: NamedDependency[Desk]) -> shown.FleetPauseList:
         holds = await desk.coordinator.stores.fleet.holds(desk.coordinator.clock.now())
-        return seen.FleetPauseList(tuple(shown(hold) for hold in holds))
+        return shown.FleetPauseList(tuple(pause(hold) for hold in holds))
 
     @delete(
         "/{pause_id:str}", summary="End a pause or throttle", responses=documented("unknown-pause"), status_code=200
     )
     async def resume(
         self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], pause_id: FromPath[str]
-    ) -> seen.FleetPause:
+    ) -> shown.FleetPause:
         by = actor_of(request, None)
         ended = await desk.coordinator.stores.fleet.end(pause_id, by=by, now=desk.coordinator.clock.now())
         if ended is None:
             raise Refusal("unknown-pause", f"no pause {pause_id} holds now")
         await desk.coordinator.fleet.refresh()
-        return shown(ended)
-
-
-def shown(hold: FleetHold) -> seen.FleetPause:
-    """A pause or throttle as the API tells it."""
-    return seen.FleetPause(
-        hold.id,
-        hold.scope,
-        hold.name or None,
-        hold.since,
-        hold.held_by,
-        hold.reason,
-        hold.until,
-        hold.ended_by,
-        hold.ends_at,
-        hold.rate_per_second,
-    )
+        return pause(ended)

@@ -16,11 +16,12 @@ from litestar.params import FromPath
 from pydantic import Field, model_validator
 
 from coordinator.store.values import FleetHold, HoldScope
-from coordinator.web import seen
-from coordinator.web.api.pauses import rate_per_second_max, rate_per_second_min, seconds_max, shown
+from coordinator.web import fleet as shown
+from coordinator.web.api.pauses import rate_per_second_max, rate_per_second_min, seconds_max
 from coordinator.web.api.verbs import Asking
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk
+from coordinator.web.operating import pause
 from coordinator.web.problems import Refusal, documented
 from coordinator.web.reading import actor_of, read_body
 
@@ -31,8 +32,8 @@ slow_seconds = 600.0  # how long what was resumed slowly stays slow, unless it i
 class Resumed:
     """A pause or throttle that was ended, and the throttles that took its place for a while."""
 
-    ended: seen.FleetPause
-    throttles: tuple[seen.FleetPause, ...]
+    ended: shown.FleetPause
+    throttles: tuple[shown.FleetPause, ...]
 
 
 class Resuming(Asking):
@@ -88,7 +89,7 @@ class SlowResumes(Controller):
         if done is None:
             raise Refusal("unknown-pause", f"no pause {pause_id} holds now")
         await desk.coordinator.fleet.refresh()
-        return Resumed(shown(done[0]), tuple(shown(throttle) for throttle in done[1]))
+        return Resumed(pause(done[0]), tuple(pause(throttle) for throttle in done[1]))
 
 
 async def _held_back(desk: Desk, hold: FleetHold, now: datetime) -> set[str]:

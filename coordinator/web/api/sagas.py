@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import asdict
-from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
-from litestar import Controller, Request, Response, get, post
+from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, HeaderParameter
 from pydantic import Field, StrictInt, StrictStr, StringConstraints
@@ -19,30 +16,27 @@ from coordinator.engine import Beginning
 from coordinator.errors import CoordinatorError, UnknownDefinition
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.registration import version_max
-from coordinator.saga.state import SagaStatus, StepStatus
 from coordinator.schema import violation
-from coordinator.store.values import Created, KeyReused, Repeated, SagaFilter, SagaSummary
+from coordinator.store.values import Created, KeyReused, Repeated
 from coordinator.web import seen
 from coordinator.web.api.definitions import nodes_read_max, register
+from coordinator.web.api.saga_list import SagaLists
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk, caller, handle_seconds_max
 from coordinator.web.problems import ProblemError, Refusal, documented
 from coordinator.web.reading import (
     Body,
     actor_of,
-    aware,
     bad_parameter,
     check_payload,
     idempotency_key,
+    next_link,
     preferred_wait_seconds,
     read_body,
 )
-from coordinator.web.showing import cause, links, show, show_result
-from coordinator.web.waiting import listed, standing, stored_kind
+from coordinator.web.showing import links, show, show_result
 
-page_max = 200
 history_page_max = 1000
-pages_sifted_max = 10
 
 Tag = Annotated[StrictStr, StringConstraints(min_length=1, max_length=64)]
 
@@ -57,10 +51,7 @@ class StartSaga(Body):
     tags: Annotated[list[Tag], Field(max_length=20)] = Field(default_factory=list)
 
 
-class Sagas(Controller):
-    path = "/v1/sagas"
-    tags = ("sagas",)
-
+class Sagas(SagaLists):
     @post(
         "/",
         summary="Start a saga",
@@ -99,45 +90,6 @@ class Sagas(Controller):
                 del headers["Retry-After"]
                 return Response(saga, status_code=200, headers={**headers, "ETag": f'"{saga.revision}"'})
         return Response(accepted, status_code=202, headers=headers)
-
-    @get("/", summary="Sagas, the newest first", responses=documented())
-    async def list_sagas(
-        self,
-        desk: NamedDependency[Desk],
-        definition: FromQuery[str | None] = None,
-        status: FromQuery[SagaStatus | None] = None,
-        step: FromQuery[str | None] = None,
-        step_status: FromQuery[StepStatus | None] = None,
-        tag: FromQuery[str | None] = None,
-        business_key: FromQuery[str | None] = None,
-        created_from: FromQuery[datetime | None] = None,
-        created_to: FromQuery[datetime | None] = None,
-        waiting_on: FromQuery[str | None] = None,
-        participant: FromQuery[str | None] = None,
-        limit: FromQuery[int] = 50,
-        cursor: FromQuery[str | None] = None,
-    ) -> Response[seen.SagaList]:
-        chosen = SagaFilter(
-            definition=definition,
-            status=status,
-            step=step,
-            step_status=step_status,
-            tag=tag,
-            business_key=business_key,
-            created_from=aware("created_from", created_from),
-            created_to=aware("created_to", created_to),
-            waiting_on=waiting_on,
-            waiting_for=participant,
-        )
-        if not 1 <= limit <= page_max:
-            raise bad_parameter("limit", f"1 to {page_max}")
-        if waiting_on is not None and waiting_on not in listed:
-            hint = "; commands that don't leave the outbox are at GET /v1/outbox" if waiting_on == "outbox" else ""
-            raise bad_parameter("waiting_on", f"one of {', '.join(listed)}{hint}")
-        if step_status is not None and step is None:
-            raise bad_parameter("step_status", "only together with step")
-        found, after = await _page(desk, chosen, limit, cursor)
-        return _listed(found, after, chosen, limit)
 
     @get(
         "/{saga_id:str}",
@@ -185,7 +137,7 @@ class Sagas(Controller):
         entries = await desk.coordinator.stores.reader.history(saga_id, after_seq=after, limit=limit)
         lines = tuple(seen.HistoryLine(e.seq, e.at, e.event, dict(e.facts), e.notes) for e in entries)
         more = f"/v1/sagas/{saga_id}/history?after={entries[-1].seq}&limit={limit}" if len(entries) == limit else None
-        return Response(seen.History(lines, more), headers=_next(more))
+        return Response(seen.History(lines, more), headers=next_link(more))
 
 
 # --- starting ---------------------------------------------------------------------------------------------------------
@@ -285,73 +237,3 @@ async def _wait(desk: Desk, saga_id: str, wait_seconds: float) -> bool:
 
     await desk.finishes.wait(saga_id, wait_seconds, ended)
     return await ended()
-
-
-# --- listing ----------------------------------------------------------------------------------------------------------
-
-
-async def _page(
-    desk: Desk, chosen: SagaFilter, limit: int, cursor: str | None
-) -> tuple[list[seen.SagaLine], str | None]:
-    """The sagas of a page, and where the next begins. Some waits are known only here, so that pages are sifted."""
-    at = desk.coordinator.clock.now()
-    wanted = chosen.waiting_on
-    sifted = False
-    if wanted is not None:
-        kind, sifted = stored_kind(desk, wanted)
-        chosen = SagaFilter(**{**_fields(chosen), "waiting_on": kind})
-    found: list[seen.SagaLine] = []
-    for _ in range(pages_sifted_max):
-        size = page_max if sifted else limit
-        page = await desk.coordinator.stores.reader.page(chosen, limit=size, cursor=cursor)
-        for summary in page.items:
-            stands = standing(desk, summary, at)
-            if sifted and stands != wanted:
-                continue
-            found.append(_line(summary, stands))
-            if len(found) == limit and sifted:
-                return found, summary.id
-        cursor = page.cursor
-        if cursor is None or not sifted:
-            break
-    return found, cursor
-
-
-def _fields(chosen: SagaFilter) -> dict[str, Any]:
-    return asdict(chosen)
-
-
-def _line(summary: SagaSummary, stands: str | None) -> seen.SagaLine:
-    return seen.SagaLine(
-        id=summary.id,
-        definition=summary.definition,
-        version=summary.version,
-        status=summary.status,
-        direction=summary.direction,
-        revision=summary.revision,
-        business_key=summary.business_key,
-        tags=summary.tags,
-        created_at=summary.created_at,
-        updated_at=summary.updated_at,
-        finished_at=summary.finished_at,
-        waiting_on=stands,
-        waiting_for=summary.waiting_for,
-        cause=cause(summary.cause),
-    )
-
-
-def _listed(found: list[seen.SagaLine], after: str | None, chosen: SagaFilter, limit: int) -> Response[seen.SagaList]:
-    more = None
-    if after is not None:
-        names = {"waiting_for": "participant"}
-        stated = {names.get(name, name): _text(value) for name, value in _fields(chosen).items() if value is not None}
-        more = "/v1/sagas?" + urlencode({**stated, "limit": limit, "cursor": after})
-    return Response(seen.SagaList(tuple(found), more), headers=_next(more))
-
-
-def _text(value: Any) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-def _next(more: str | None) -> dict[str, str]:
-    return {"Link": f'<{more}>; rel="next"'} if more else {}

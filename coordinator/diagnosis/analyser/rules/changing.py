@@ -52,7 +52,7 @@ def _rolled_out(change: Change, facts: Facts) -> Iterator[Vote]:
         return
     inside = facts.voices.weight(*of_the_code)
     # What worked in no attempt, and those before it in all, is hardly new by chance.
-    never = 1.2 if never_worked(change, facts) else 0.0
+    never = 1.8 if never_worked(change, facts) else 0.0
     points = change.weight * (1.4 + 1.8 * inside + never)
     yield Vote(FaultClass.BAD_DEPLOY, points, (change.ref, *_onset(facts)), change.entity, symptom.step)
     yield from _against_the_world(change, facts, 1.4 + never)
