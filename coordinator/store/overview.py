@@ -249,9 +249,9 @@ async def _of_each(connection: Any, kind: str, names: Sequence[str]) -> dict[tup
     return {(kind, name): count for name, count in zip(names, row, strict=True)}
 
 
-def _capped(column: sa.Column[Any], there: sa.ColumnElement[bool], limit: int = count_max) -> sa.ScalarSelect[int]:
+def _capped(column: sa.Column[Any], there: sa.ColumnElement[bool], limit: int | None = None) -> sa.ScalarSelect[int]:
     """How many rows there are, counted no further than that."""
-    found = sa.select(column).where(there).limit(limit).subquery()
+    found = sa.select(column).where(there).limit(count_max if limit is None else limit).subquery()
     return sa.select(sa.func.count()).select_from(found).scalar_subquery()
 
 

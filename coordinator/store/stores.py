@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from coordinator.store.bulks import BulkStore
 from coordinator.store.database import Database
 from coordinator.store.dead_letters import DeadLetterStore
 from coordinator.store.definitions import DefinitionStore
@@ -29,6 +30,7 @@ class Stores:
     reader: SagaReader
     overview: OverviewReader
     outbox: OutboxStore
+    bulks: BulkStore
     definitions: DefinitionStore
     dead_letters: DeadLetterStore
     fleet: FleetStore
@@ -47,6 +49,7 @@ class Stores:
             SagaReader(database),
             OverviewReader(database),
             OutboxStore(database),
+            BulkStore(database),
             DefinitionStore(database),
             DeadLetterStore(database),
             FleetStore(database),

@@ -13,6 +13,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from coordinator.telemetry import release
+from coordinator.web.api.bulk import Bulks, ask
 from coordinator.web.api.changes import Changes
 from coordinator.web.api.dead_letters import DeadLetters, Outbox
 from coordinator.web.api.definitions import Definitions
@@ -74,6 +75,11 @@ def create_web(
             *pages,
             look,
             events,
+<<<<<<< HEAD
+=======
+            ask,
+            Bulks,
+>>>>>>> shell
             Definitions,
             Sagas,
             Looking,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from amends.broker import Broker
+from coordinator.bulk import Bulks
 from coordinator.dead_letters import DeadLetters
 from coordinator.definitions import Definitions
 from coordinator.diagnosis.diagnosis import Diagnosis
@@ -20,6 +21,7 @@ from coordinator.move import Handled
 from coordinator.relay import Relay
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.event import Event
+from coordinator.store.bulks import BulkStore
 from coordinator.store.database import Database, DatabaseClock
 from coordinator.store.dead_letters import DeadLetterStore
 from coordinator.store.definitions import DefinitionStore
@@ -59,6 +61,8 @@ class Stores(Protocol):
     @property
     def outbox(self) -> OutboxStore: ...
     @property
+    def bulks(self) -> BulkStore: ...
+    @property
     def definitions(self) -> DefinitionStore: ...
     @property
     def dead_letters(self) -> DeadLetterStore: ...
@@ -89,6 +93,8 @@ class Coordinator(Protocol):
     def dead_letters(self) -> DeadLetters: ...
     @property
     def listing(self) -> Listing: ...
+    @property
+    def bulks(self) -> Bulks: ...
     @property
     def supervisor(self) -> Supervisor: ...
     @property

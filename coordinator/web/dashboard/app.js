@@ -82,7 +82,7 @@ function Menu({ open, toggle, path }) {
           const count = value && page.count ? page.count(value) : null;
           return html`<li key=${page.path}><${Link} to=${page.path} aria-current=${page.path === first ? "page" : undefined}>
             <span>${page.name}</span>
-            ${countOf(count) > 0 && html`<span class="menu-count">${countText(count)}</span>`}
+            ${countOf(count) > 0 && html`<span class="menu-count" title=${`${countText(count)} ${page.counts}`}>${countText(count)}<span class="unseen"> ${page.counts}</span></span>`}
           <//></li>`;
         })}</ul>
       </nav>
@@ -116,7 +116,7 @@ function Search() {
   }, [here]);
   return html`<form class="search" role="search" onSubmit=${submit}>
     <${Icon} name="search" />
-    <input id="search" ref=${box} type="search" placeholder="Saga id or business key" aria-label="Search sagas by id or business key" autocomplete="off" spellcheck=${false} />
+    <input id="search" ref=${box} type="search" placeholder="Saga id or key" aria-label="Search sagas by id or business key" autocomplete="off" spellcheck=${false} />
     <kbd aria-hidden="true">/</kbd>
   </form>`;
 }

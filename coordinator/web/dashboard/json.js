@@ -7,7 +7,7 @@
  */
 
 const depthMax = 200;
-const number = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
+const number = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const string = /"(?:[^"\\]|\\.)*"/y;
 const word = /true|false|null/y;
 const space = /[ \t\n\r]*/y;

@@ -14,17 +14,20 @@ import { Participants } from "./pages/participants.js";
 import { Saga } from "./pages/saga.js";
 import { Sagas } from "./pages/sagas.js";
 
-/** @type {{path: string, name?: string, view: any, title?: (found: any) => string, count?: (overview: any) => any}[]} */
+/**
+ * @type {{path: string, name?: string, view: any, count?: (overview: any) => any, counts?: string}[]}
+ *   `count`: the number beside the name, and `counts`, what is counted
+ */
 export const pages = [
   { path: "", name: "Overview", view: Overview },
-  { path: "sagas", name: "Sagas", view: Sagas, count: (overview) => overview.sagas.blocked },
-  { path: "sagas/:id", view: Saga, title: ({ id }) => `Saga ${id}` },
-  { path: "incidents", name: "Incidents", view: Incidents, count: (overview) => overview.incidents?.open },
-  { path: "incidents/:id", view: Incident, title: () => "Incident" },
+  { path: "sagas", name: "Sagas", view: Sagas, count: (overview) => overview.sagas.blocked, counts: "blocked" },
+  { path: "sagas/:id", view: Saga },
+  { path: "incidents", name: "Incidents", view: Incidents, count: (overview) => overview.incidents?.open, counts: "open" },
+  { path: "incidents/:id", view: Incident },
   { path: "definitions", name: "Definitions", view: Definitions },
-  { path: "definitions/:name", view: Definition, title: ({ name }) => name },
-  { path: "participants", name: "Participants", view: Participants, count: (overview) => overview.workers.unattended.length },
-  { path: "participants/:name", view: Participant, title: ({ name }) => name },
-  { path: "dead-letters", name: "Dead letters", view: DeadLetters, count: (overview) => overview.dead_letters.open },
+  { path: "definitions/:name", view: Definition },
+  { path: "participants", name: "Participants", view: Participants, count: (overview) => overview.workers.unattended.length, counts: "without a worker" },
+  { path: "participants/:name", view: Participant },
+  { path: "dead-letters", name: "Dead letters", view: DeadLetters, count: (overview) => overview.dead_letters.open, counts: "open" },
   { path: "notifications", name: "Notifications", view: Notifications },
 ];

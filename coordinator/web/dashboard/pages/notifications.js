@@ -1,3 +1,4 @@
+/** A page that is being built. */
 import { html } from "../dom.js";
 import { Page } from "../parts/page.js";
 

@@ -20,8 +20,8 @@ const pageSize = 50;
 const columns = [
   { name: "status", label: "Status", kind: "tight", phone: "lead", cell: (saga) => html`<${SagaStatus} status=${saga.status} />` },
   { name: "id", label: "Saga", kind: "mono", link: true, cell: (saga) => saga.id },
-  { name: "key", label: "Business key", cell: (saga) => saga.business_key ?? "" },
-  { name: "definition", label: "Definition", cell: (saga) => html`${saga.definition} <small>v${saga.version}</small>` },
+  { name: "key", label: "Business key", kind: "name", cell: (saga) => saga.business_key ?? "" },
+  { name: "definition", label: "Definition", kind: "name", cell: (saga) => html`${saga.definition} <small>v${saga.version}</small>` },
   { name: "why", label: "What happened, or is awaited", kind: "wide", cell: why },
   { name: "took", label: "Took", kind: "number", phone: "hide", cell: (saga) => html`<${Duration} seconds=${took(saga)} />` },
   { name: "updated", label: "Last event", kind: "number", cell: (saga) => html`<${Ago} at=${saga.updated_at} />` },
@@ -33,8 +33,10 @@ function took(saga) {
 
 function why(saga) {
   const parts = [];
-  if (saga.cause) parts.push(html`<span>${saga.cause.message}</span>`);
-  else if (saga.failed_step) parts.push(html`<span>${saga.failed_step} failed</span>`);
+  const step = saga.cause?.step ?? saga.failed_step;
+  const told = saga.cause?.message ?? "";
+  if (step) parts.push(html`<span><span class="at-step">${step}</span> ${told || "failed"}</span>`);
+  else if (told) parts.push(html`<span>${told}</span>`);
   if (!saga.finished_at && saga.waiting_on) parts.push(html`<span class="waits">waits for ${waitText(saga.waiting_on, saga.waiting_for)}</span>`);
   return parts.length > 0 ? html`<span class="why">${parts}</span>` : null;
 }

@@ -35,7 +35,7 @@ export function Pauses() {
   if (!value?.pauses?.length) return null;
   return html`<ul class="pauses" aria-label="Paused now">${value.pauses.map((pause) => html`<li key=${pause.id}>
     <${Icon} name="pause" />
-    <span><strong>${capital(pausedText(pause))}</strong> ${pause.rate_per_second === null ? "is paused" : `is held to ${pause.rate_per_second} a second`}
+    <span><strong>${pause.scope === "participant" ? pause.name : capital(pausedText(pause))}</strong> ${pause.rate_per_second === null ? "is paused" : `is held to ${pause.rate_per_second} a second`}
       ${" "}for <${Ago} at=${pause.since} since />, by ${pause.by}: ${pause.reason}${pause.ends_at && html`; ends <${Ago} at=${pause.ends_at} />`}</span>
     <button class="quiet-button" onClick=${() => endPause(pause)}>${pause.rate_per_second === null ? "Resume" : "End it"}</button>
   </li>`)}</ul>`;

@@ -7,7 +7,7 @@ import { useKeys } from "../keys.js";
 import { follow } from "../router.js";
 
 /**
- * @typedef {{name: string, label: string, cell: (row: any) => any, kind?: "number" | "mono" | "wide" | "tight",
+ * @typedef {{name: string, label: string, cell: (row: any) => any, kind?: "number" | "mono" | "wide" | "tight" | "name",
  *   link?: boolean, phone?: "hide" | "lead"}} Column `link`: this cell is the row's link; `lead`: first on a phone
  */
 
