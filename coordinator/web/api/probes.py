@@ -101,7 +101,6 @@ async def index() -> Index:
             "definitions": "/v1/definitions",
             "sagas": "/v1/sagas",
             "overview": "/v1/overview",
-            "events": "/v1/events",
             "bulk": "/v1/bulk",
             "incidents": "/v1/incidents",
             "remedies": "/v1/remedies",
