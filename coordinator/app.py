@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from amends.broker import Broker
 from amends.local import LocalBroker
+from coordinator.bulk import Bulks
 from coordinator.config import Settings
 from coordinator.dead_letters import DeadLetters
 from coordinator.definitions import Definitions
@@ -75,6 +76,7 @@ class App:
     dead_letters: DeadLetters
     replies: Replies
     listing: Listing
+    bulks: Bulks
     subscriptions: Subscriptions
     courier: Courier
     diagnosis: Diagnosis | None = None  # None: it is switched off
@@ -92,6 +94,7 @@ class App:
                 "dead letters": self.dead_letters.run,
                 "timers": self.timers.run,
                 "replies": self.replies.run,
+                "bulk": self.bulks.run,
                 "subscriptions": self.subscriptions.run,
                 "courier": self.courier.run,
                 **(self.diagnosis.loops() if self.diagnosis else {}),
@@ -171,7 +174,8 @@ async def build(
     dead_letters = DeadLetters(stores.dead_letters, stores.sagas, broker, engine, time.now)
     replies = Replies(broker, engine, stores.fleet, dead_letters, time.now)
     listing = Listing(stores.reader, fleet, now=time.now, in_flight=relay.in_flight, connected=lambda: broker.connected)
-    parts = (definitions, fleet, engine, relay, timers, dead_letters, replies, listing)
+    bulks = Bulks(stores.bulks, stores.sagas, stores.reader, listing, definitions, engine, now=time.now, token=token)
+    parts = (definitions, fleet, engine, relay, timers, dead_letters, replies, listing, bulks)
     app = App(settings, database, time, broker, stores, *parts, subscriptions, courier)
     app.telemetry = own_telemetry
     if settings.diagnosis:

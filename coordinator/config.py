@@ -18,6 +18,18 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="the address to listen on")
     port: int = Field(default=8274, ge=0, le=65535, description="the port to listen on; 0: any that is free")
     public_url: str | None = Field(default=None, description="where others reach this API, if not at host and port")
+    base_path: str = Field(
+        default="",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        max_length=200,
+        description="the path under which a proxy shows it, such as /amends; none: /",
+    )
+    jaeger_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s{}]+$",
+        max_length=500,
+        description="where Jaeger's pages are, such as http://localhost:16686; the dashboard links traces to it",
+    )
     log_format: Literal["text", "json"] = Field(default="text", description="how log lines are written")
     log_level: str = Field(default="INFO", description="the least level that is logged")
     engine_lanes: int = Field(

@@ -16,6 +16,7 @@ import asyncpg
 import pytest
 
 from tests.servers import Servers, ServerUnavailable, embedded_only
+from tests.servers.chromium import installed_chromium
 from tests.servers.desk import Desk, Visitor
 
 Answer = TypeVar("Answer")
@@ -64,7 +65,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if embedded_only() and reporter is not None and not hasattr(config, "workerinput"):
         count = config.stash[left_out_key]
         reporter.write_line(
-            f"left out: {count} tests that need PostgreSQL or RabbitMQ; `make test` runs them", yellow=True
+            f"left out: {count} tests that need PostgreSQL, RabbitMQ or Chromium; `make test` runs them", yellow=True
         )
     if desk_key in config.stash:
         config.stash[desk_key].close()
@@ -75,7 +76,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 # --- what needs a server is marked by what it asks for, and left out of an embedded run -------------------------------
 
-_needs = {"postgres": {"postgres_url", "fresh_postgres_url"}, "rabbitmq": {"rabbitmq_url", "fresh_rabbitmq_url"}}
+_needs = {
+    "postgres": {"postgres_url", "fresh_postgres_url"},
+    "rabbitmq": {"rabbitmq_url", "fresh_rabbitmq_url"},
+    "chromium": {"browser"},
+}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -85,7 +90,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if fixtures & set(getattr(item, "fixturenames", ())):
                 item.add_marker(mark)
     if embedded_only():
-        left_out = [item for item in items if any(item.get_closest_marker(mark) for mark in _needs)]
+        absent = [mark for mark in _needs if mark != "chromium" or installed_chromium() is None]
+        left_out = [item for item in items if any(item.get_closest_marker(mark) for mark in absent)]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
         config.stash[left_out_key] = len(left_out)

@@ -127,7 +127,9 @@ def progress(drawn: bool, begun: Json) -> Iterator[Callable[[Json], None]]:
 
 @app.command("list")
 @asks
-def list_bulks(caller: Caller, limit: Annotated[int, typer.Option(min=1, max=1000)] = 20) -> None:
+def list_bulks(
+    caller: Caller, limit: Annotated[int, typer.Option(min=1, max=1000, help="no more than so many")] = 20
+) -> None:
     """List what was asked of many sagas, the newest first."""
 
     async def work(client: Client) -> list[Json]:

@@ -109,7 +109,7 @@ async def _serve(
         log.critical("The database can't be reached: %s", error, extra={"action": "server.store_unavailable"})
         return refused_code
 
-    web = create_web(app, begins_and_ends_it=False)
+    web = create_web(app, begins_and_ends_it=False, base_path=settings.base_path, jaeger_url=settings.jaeger_url)
     config = uvicorn.Config(
         web,
         log_config=None,
@@ -153,7 +153,7 @@ def url_of(settings: Settings, listener: socket.socket) -> str:
     if settings.public_url:
         return settings.public_url.rstrip("/")
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{listener.getsockname()[1]}"
+    return f"http://{host}:{listener.getsockname()[1]}{settings.base_path}"
 
 
 def _announce(settings: Settings, url: str, *, banner: bool, kept: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from coordinator.store.bulks import BulkStore
 from coordinator.store.database import Database
 from coordinator.store.dead_letters import DeadLetterStore
 from coordinator.store.definitions import DefinitionStore
@@ -15,6 +16,7 @@ from coordinator.store.notifications import NotificationStore
 from coordinator.store.occurrences import OccurrenceStore
 from coordinator.store.outbox import OutboxStore
 from coordinator.store.outcomes import OutcomeStore
+from coordinator.store.overview import OverviewReader
 from coordinator.store.reader import SagaReader
 from coordinator.store.remedies import RemedyStore
 from coordinator.store.reports import ReportStore
@@ -28,7 +30,9 @@ class Stores:
 
     sagas: SagaStore
     reader: SagaReader
+    overview: OverviewReader
     outbox: OutboxStore
+    bulks: BulkStore
     definitions: DefinitionStore
     dead_letters: DeadLetterStore
     fleet: FleetStore
@@ -47,7 +51,9 @@ class Stores:
         return cls(
             SagaStore(database),
             SagaReader(database),
+            OverviewReader(database),
             OutboxStore(database),
+            BulkStore(database),
             DefinitionStore(database),
             DeadLetterStore(database),
             FleetStore(database),

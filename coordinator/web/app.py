@@ -14,21 +14,28 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ControllerRouterHandler
 
 from coordinator.telemetry import release
+from coordinator.web.api.bulk import Bulks, ask
 from coordinator.web.api.changes import Changes
 from coordinator.web.api.dead_letters import DeadLetters, Outbox
 from coordinator.web.api.definitions import Definitions
 from coordinator.web.api.diagnosis import Diagnosis
 from coordinator.web.api.healing import Healing
 from coordinator.web.api.incidents import Incidents
+from coordinator.web.api.looking import Looking
 from coordinator.web.api.notifications import Notifications, Subscriptions
+from coordinator.web.api.overview import events, look
 from coordinator.web.api.participants import Participants
 from coordinator.web.api.pauses import Pauses
 from coordinator.web.api.probes import routes
 from coordinator.web.api.remedies import Remedies
+from coordinator.web.api.resuming import SlowResumes
 from coordinator.web.api.sagas import Sagas
 from coordinator.web.api.verbs import Verbs
+from coordinator.web.dashboard import Dashboard
 from coordinator.web.desk import Coordinator, Desk
+from coordinator.web.gate import Gate
 from coordinator.web.metrics import Metrics
+from coordinator.web.pages import routes as pages
 from coordinator.web.problems import Refusal, handlers, respond
 from coordinator.web.reading import body_bytes_max, check_parameters
 
@@ -42,8 +49,14 @@ async def _no_other_page(response: Response[Any]) -> Response[Any]:
 
 controllers: tuple[ControllerRouterHandler, ...] = (
     *routes,
+    *pages,
+    look,
+    events,
+    ask,
+    Bulks,
     Definitions,
     Sagas,
+    Looking,
     Verbs,
     Diagnosis,
     Incidents,
@@ -51,6 +64,7 @@ controllers: tuple[ControllerRouterHandler, ...] = (
     Healing,
     Changes,
     Pauses,
+    SlowResumes,
     DeadLetters,
     Outbox,
     Participants,
@@ -74,9 +88,12 @@ def described() -> OpenAPIConfig:
     )
 
 
-def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True) -> Litestar:
-    """The API over a coordinator, which begins and ends with it, unless somebody else sees to that.
+def create_web(
+    coordinator: Coordinator, *, begins_and_ends_it: bool = True, base_path: str = "", jaeger_url: str | None = None
+) -> Gate:
+    """The API and the dashboard over a coordinator, which begins and ends with it, unless somebody else sees to that.
 
+    `base_path` is where a browser finds them, if not at the root of the host; `jaeger_url` is where traces are shown.
     `state.desk.stop()` is to be called as soon as the process is asked to end: it lets go of those who wait.
     """
     desk = Desk(coordinator, Metrics())
@@ -93,7 +110,7 @@ def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True) -> 
             if begins_and_ends_it:
                 await coordinator.stop()
 
-    web = Litestar(
+    web = Gate(
         controllers,
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
         before_request=check_parameters,
@@ -107,6 +124,9 @@ def create_web(coordinator: Coordinator, *, begins_and_ends_it: bool = True) -> 
         openapi_config=described(),
     )
     web.state.desk = desk
+    web.state.dashboard = Dashboard(base_path)
+    web.base_path = base_path
+    web.state.trace_url = f"{jaeger_url.rstrip('/')}/trace/{{trace_id}}" if jaeger_url else None
     return web
 
 

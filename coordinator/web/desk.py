@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from amends.broker import Broker
+from coordinator.bulk import Bulks
 from coordinator.dead_letters import DeadLetters
 from coordinator.definitions import Definitions
 from coordinator.diagnosis.diagnosis import Diagnosis
@@ -22,6 +23,7 @@ from coordinator.notifications.subscriptions import Subscriptions
 from coordinator.relay import Relay
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.event import Event
+from coordinator.store.bulks import BulkStore
 from coordinator.store.database import Database, DatabaseClock
 from coordinator.store.dead_letters import DeadLetterStore
 from coordinator.store.definitions import DefinitionStore
@@ -30,6 +32,7 @@ from coordinator.store.figures import FigureReader
 from coordinator.store.fleet import FleetStore
 from coordinator.store.notifications import NotificationStore
 from coordinator.store.outbox import OutboxStore
+from coordinator.store.overview import OverviewReader
 from coordinator.store.reader import SagaReader
 from coordinator.store.sagas import SagaStore
 from coordinator.store.values import SagaDetail, Unreadable
@@ -38,10 +41,13 @@ from coordinator.web.feed import Feed
 from coordinator.web.finishes import Finishes
 from coordinator.web.incidents import news
 from coordinator.web.metrics import Metrics
+from coordinator.web.moving import Moving
+from coordinator.web.pace import Pace
 from coordinator.web.problems import Refusal
 from coordinator.web.scraping import Scraping
 
 handle_seconds_max = 10.0  # how long a request waits for the engine; while the database is away the engine waits for it
+sagas_kept = 4_000  # events of sagas
 told_max = 200  # incidents whose changes are told of as events
 caller = ""  # whose idempotency keys these are; there are no accounts yet, so everybody's
 
@@ -56,7 +62,11 @@ class Stores(Protocol):
     @property
     def reader(self) -> SagaReader: ...
     @property
+    def overview(self) -> OverviewReader: ...
+    @property
     def outbox(self) -> OutboxStore: ...
+    @property
+    def bulks(self) -> BulkStore: ...
     @property
     def definitions(self) -> DefinitionStore: ...
     @property
@@ -93,6 +103,8 @@ class Coordinator(Protocol):
     @property
     def listing(self) -> Listing: ...
     @property
+    def bulks(self) -> Bulks: ...
+    @property
     def supervisor(self) -> Supervisor: ...
     @property
     def diagnosis(self) -> Diagnosis | None: ...
@@ -112,13 +124,18 @@ class Desk:
     coordinator: Coordinator
     metrics: Metrics
     finishes: Finishes = field(default_factory=Finishes)
-    feed: Feed = field(init=False)
+    feed: Feed = field(init=False)  # of incidents
+    sagas_feed: Feed = field(init=False)
+    pace: Pace = field(init=False)
     scraping: Scraping = field(init=False)
     stopping: bool = False
 
     def __post_init__(self) -> None:
-        self.feed = Feed(self._newest)
         coordinator = self.coordinator
+        overview, now = coordinator.stores.overview, coordinator.clock.now
+        self.feed = Feed(self._newest)
+        self.sagas_feed = Feed(Moving(overview, now).look, kept=sagas_kept)
+        self.pace = Pace(overview)
         self.scraping = Scraping(coordinator.stores.figures, coordinator.diagnosis, coordinator.clock)
 
     def stop(self) -> None:
@@ -126,6 +143,7 @@ class Desk:
         self.stopping = True
         self.finishes.stop()
         self.feed.stop()
+        self.sagas_feed.stop()
 
     @property
     def diagnosis(self) -> Diagnosis:

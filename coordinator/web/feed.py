@@ -1,6 +1,6 @@
-"""What is new among incidents, as it happens, for those who listen: server-sent events.
+"""What is new, as it happens, for those who listen: server-sent events, of incidents or of sagas.
 
-Another coordinator may be the one that finds it, so the database is looked at, once a second for all who listen here,
+Another coordinator may be the one that moves it, so the database is looked at, once a second for all who listen here,
 and not at all while nobody does. What differs from the last look becomes an event, kept in one bounded ring; each
 listener only has a place in it. Who fell too far behind, or comes from another process, is told to begin anew.
 """
@@ -37,6 +37,7 @@ class TooManyListeners(Exception):
 @dataclass(frozen=True, slots=True)
 class _Event:
     number: int
+    name: str  # of what it is about; "": of everything
     kind: str
     data: str
 
@@ -44,10 +45,10 @@ class _Event:
 class Feed:
     """The events of one process, and who listens to them."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: Look, *, kept: int | None = None) -> None:
         self._look = look
         self._token = secrets.token_hex(4)
-        self._events: deque[_Event] = deque(maxlen=events_kept)
+        self._events: deque[_Event] = deque(maxlen=kept or events_kept)
         self._count = 0
         self._seen: Mapping[str, tuple[str, dict[str, Any]]] | None = None
         self._looked_at = 0.0
@@ -59,13 +60,14 @@ class Feed:
         """Nobody listens any longer: the process ends."""
         self._stopped.set()
 
-    def listen(self, last_id: str | None) -> AsyncIterator[bytes]:
-        """Everything from now on, or after the event of this id. Raises TooManyListeners."""
+    def listen(self, last_id: str | None, *, only: str | None = None) -> AsyncIterator[bytes]:
+        """Everything from now on, or after the event of this id; of `only` that thing, if it is named. Raises
+        TooManyListeners."""
         if self._listeners >= listeners_max:
             raise TooManyListeners
-        return self._follow(last_id)
+        return self._follow(last_id, only)
 
-    async def _follow(self, last_id: str | None) -> AsyncIterator[bytes]:
+    async def _follow(self, last_id: str | None, only: str | None) -> AsyncIterator[bytes]:
         self._listeners += 1
         try:
             yield f"retry: {reconnect_milliseconds}\n\n".encode()
@@ -77,8 +79,10 @@ class Feed:
                     yield self._written("reset", "{}", self._count)
                     place = self._count
                 for event in [event for event in self._events if event.number > place]:
-                    yield self._written(event.kind, event.data, event.number)
-                    place, quiet_since = event.number, _now()
+                    place = event.number
+                    if only is None or event.name in (only, ""):
+                        yield self._written(event.kind, event.data, event.number)
+                        quiet_since = _now()
                 if _now() - quiet_since >= heartbeat_seconds:
                     yield b":\n\n"  # keeps proxies from closing it, and finds listeners that are gone
                     quiet_since = _now()
@@ -118,7 +122,7 @@ class Feed:
             try:
                 found = await self._look()
             except StoreUnavailable as error:
-                log.warning("Incidents can't be looked at: %s", error, extra={"action": "feed.store_unavailable"})
+                log.warning("What is new can't be looked at: %s", error, extra={"action": "feed.store_unavailable"})
                 return
             self._looked_at = _now()
             before, self._seen = self._seen, found
@@ -126,7 +130,7 @@ class Feed:
                 if before is not None and before.get(name) != thing:
                     self._count += 1
                     kind, data = thing
-                    self._events.append(_Event(self._count, kind, json.dumps(data)))
+                    self._events.append(_Event(self._count, name, kind, json.dumps(data)))
 
 
 def _now() -> float:

@@ -8,12 +8,39 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class Underlying:
+    """An error that another one was raised from."""
+
+    type: str
+    message: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt did not succeed: a type for rules, a message and the handler's last log lines for people."""
+    """Why an attempt did not succeed: a type for rules, a message and the handler's last log lines for people.
+
+    `code` is the kind of error in the words of a standard, "" where none is known; `causes` what it was raised from,
+    the nearest first; `frames` the innermost of the service's own functions.
+    """
 
     type: str
     message: str
     logs: tuple[str, ...]
+    code: str
+    causes: tuple[Underlying, ...]
+    frames: tuple[str, ...]
+    retry_after_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that a handler made to something it depends on. `error` and `code` are "" for one that worked."""
+
+    dependency: str
+    seconds: float
+    error: str
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +62,7 @@ class Attempt:
     ended_at: datetime | None
     duration_seconds: float | None  # from the sending to the reply
     handler_seconds: float | None  # in the participant's handler
+    calls: tuple[Call, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +72,15 @@ class Wait:
     kind: str
     since: datetime
     due: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """Something that may be asked for now, where, and what the request must say: a reason, where it overrides."""
+
+    verb: str
+    href: str
+    needs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +106,7 @@ class Step:
     wait: Wait | None
     attempts: tuple[Attempt, ...]
     allowed: tuple[str, ...]  # what may be asked of this step now: retry, settle, waive, skip
+    verbs: tuple[Verb, ...]  # the same, with where and how
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +164,8 @@ class EffectLeft:
 class Links:
     self: str
     history: str
+    timeline: str
+    input: str
     result: str
     definition: str
 
@@ -157,6 +197,7 @@ class Saga:
     steps: tuple[Step, ...]
     attempts_complete: bool  # False: the history is too long to be read whole here, or too old for this release
     allowed: tuple[str, ...]  # what may be asked of the saga now: cancel, pause, resume, close
+    verbs: tuple[Verb, ...]
     links: Links
 
 
@@ -218,6 +259,15 @@ class SagaList:
     items: tuple[SagaLine, ...]
     next: str | None  # where the next page is
     total: Counted | None  # if it was asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What went in or came out, as JSON text with the numbers as they are; `bytes` is the size of the whole."""
+
+    bytes: int
+    truncated: bool
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,121 +338,3 @@ class DefinitionLine:
 class DefinitionList:
     items: tuple[DefinitionLine, ...]
     next: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class FleetPause:
-    """A pause of everything, of a definition's sagas or of a participant's commands; with a rate, a throttle."""
-
-    id: str
-    scope: str
-    name: str | None
-    since: datetime
-    by: str
-    reason: str
-    until: datetime | None
-    ended_by: str | None
-    ends_at: datetime | None  # when it ends by itself
-    rate_per_second: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Healing:
-    """How much is done without a person now; and what it was last switched to, which never exceeds the settings."""
-
-    mode: str
-    switched_to: str | None
-    switched_at: datetime | None
-    switched_by: str | None
-    reason: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class FleetPauseList:
-    items: tuple[FleetPause, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    id: str
-    at: datetime
-    source: str
-    reason: str
-    body: str
-    participant: str | None
-    saga_id: str | None
-    command_key: str | None
-    redelivered: int
-    status: str
-    resolved_at: datetime | None
-    resolved_by: str | None
-    resolved_why: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetterList:
-    items: tuple[DeadLetter, ...]
-    next: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """What waits in the outbox for one participant. In process, that includes what its workers are at."""
-
-    participant: str
-    waiting: int
-    parked: int
-    oldest_at: datetime | None
-    paused: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ParkedCommand:
-    """A command that can't be published, with why."""
-
-    id: str
-    saga_id: str
-    definition: str
-    participant: str
-    kind: str
-    created_at: datetime
-    tries: int
-    reason: str
-    last_error: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Outbox:
-    backlog: tuple[Backlog, ...]
-    parked: tuple[ParkedCommand, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    id: str
-    version: str
-    live: bool
-    stopping: bool
-    in_flight: int
-    first_seen: datetime
-    last_seen: datetime
-    actions: tuple[str, ...]
-    compensations: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Participant:
-    """Everything known of a participant: its workers, and what the live ones answer."""
-
-    name: str
-    live: bool
-    paused: bool
-    versions: tuple[str, ...]
-    actions: tuple[str, ...]
-    compensations: tuple[str, ...]
-    workers: tuple[Worker, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ParticipantList:
-    items: tuple[Participant, ...]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -26,19 +25,13 @@ from coordinator.saga.event import (
 )
 from coordinator.saga.event import Failure as Failed
 from coordinator.saga.explain import progress
-from coordinator.saga.record import load_event
 from coordinator.saga.state import StepStatus
 from coordinator.saga.transition import decide
-from coordinator.store.values import HistoryEntry
 from coordinator.web import seen
 from coordinator.web.desk import Desk
+from coordinator.web.past import past_of
 from coordinator.web.problems import Refusal
 from coordinator.web.waiting import waiting
-
-log = logging.getLogger(__name__)
-
-history_read_max = 2_000  # entries that are read to tell the attempts of one saga
-history_page = 1_000
 
 askable = (StepStatus.PENDING, StepStatus.WAITING, StepStatus.BLOCKED, StepStatus.COMPENSATED)
 
@@ -48,8 +41,9 @@ async def show(desk: Desk, saga_id: str) -> seen.Saga:
     detail = await desk.detail(saga_id)
     definition = await desk.definition_of(detail)
     saga, at = detail.saga, desk.coordinator.clock.now()
-    found = await _attempts(desk, definition, saga)
-    done = progress(definition, saga)
+    past = await past_of(desk, definition, saga)
+    found = past.told(tried.attempts) if past else None
+    done, may = progress(definition, saga), allowed(definition, saga, at)
     return seen.Saga(
         id=saga.id,
         definition=saga.definition,
@@ -73,7 +67,8 @@ async def show(desk: Desk, saga_id: str) -> seen.Saga:
         results=results(saga),
         steps=tuple(_step(definition, saga, step, found or [], at) for step in definition.steps),
         attempts_complete=found is not None,
-        allowed=allowed(definition, saga, at),
+        allowed=may,
+        verbs=verbs(f"/v1/sagas/{saga.id}", may),
         links=links(saga.id, saga.definition, saga.version),
     )
 
@@ -107,7 +102,14 @@ async def show_result(desk: Desk, saga_id: str) -> seen.Result:
 
 def links(saga_id: str, definition: str, version: int) -> seen.Links:
     here = f"/v1/sagas/{saga_id}"
-    return seen.Links(here, f"{here}/history", f"{here}/result", f"/v1/definitions/{definition}/{version}")
+    return seen.Links(
+        here,
+        f"{here}/history",
+        f"{here}/timeline",
+        f"{here}/input",
+        f"{here}/result",
+        f"/v1/definitions/{definition}/{version}",
+    )
 
 
 def cause(why: state.Cause | None) -> seen.Cause | None:
@@ -154,6 +156,20 @@ def allowed_of_step(definition: SagaDefinition, saga: state.Saga, step: str, at:
     return tuple(dict.fromkeys(name for name, verb in verbs if decide(definition, saga, verb).recorded))
 
 
+def verbs(here: str, may: tuple[str, ...]) -> tuple[seen.Verb, ...]:
+    """The verbs that may be asked for, with what each must say."""
+    return tuple(seen.Verb(name, f"{here}/{name}", _demands.get(name, ())) for name in may)
+
+
+# What overrides the saga needs a reason; a settlement says what is so.
+_demands: Mapping[str, tuple[str, ...]] = {
+    "close": ("reason",),
+    "settle": ("reason", "settlement"),
+    "waive": ("reason",),
+    "skip": ("reason",),
+}
+
+
 # --- steps and their attempts -----------------------------------------------------------------------------------------
 
 
@@ -162,7 +178,8 @@ def _step(
 ) -> seen.Step:
     run = saga.step(step.name)
     own = [attempt for attempt in found if attempt.command.step == step.name]
-    sent = [attempt.data for attempt in own if attempt.command.kind is Kind.ACTION and not attempt.inquiry]
+    sent = sent_to(own)
+    may = allowed_of_step(definition, saga, step.name, at)
     return seen.Step(
         name=step.name,
         participant=step.participant,
@@ -174,7 +191,7 @@ def _step(
         status=run.status,
         input=sent[-1] if sent else None,
         result=run.result,
-        error=_failure(run.failure),
+        error=failure(run.failure),
         fault=run.fault,
         undone=run.undone,
         blocked=run.blocked,
@@ -182,8 +199,14 @@ def _step(
         inquiry=run.inquiry.purpose if run.inquiry else None,
         wait=seen.Wait(run.clock.kind, run.clock.since, run.clock.due) if run.clock else None,
         attempts=tuple(_attempt(attempt) for attempt in own),
-        allowed=allowed_of_step(definition, saga, step.name, at),
+        allowed=may,
+        verbs=verbs(f"/v1/sagas/{saga.id}/steps/{step.name}", may),
     )
+
+
+def sent_to(own: list[tried.Attempt]) -> list[Any]:
+    """What a step's action was sent, each time."""
+    return [attempt.data for attempt in own if attempt.command.kind is Kind.ACTION and not attempt.inquiry]
 
 
 def _attempt(attempt: tried.Attempt) -> seen.Attempt:
@@ -197,50 +220,26 @@ def _attempt(attempt: tried.Attempt) -> seen.Attempt:
         late=attempt.late,
         effect=attempt.effect,
         undone=attempt.undone,
-        error=_failure(attempt.failure),
+        error=failure(attempt.failure),
         worker=attempt.worker or None,
         worker_version=attempt.worker_version or None,
         started_at=attempt.started_at,
         ended_at=ended,
         duration_seconds=(ended - attempt.started_at).total_seconds() if ended else None,
         handler_seconds=attempt.duration_seconds,
+        calls=tuple(seen.Call(call.dependency, call.seconds, call.error, call.code) for call in attempt.calls),
     )
 
 
-def _failure(failure: Failed | None) -> seen.Failure | None:
-    return seen.Failure(failure.type, failure.message, failure.logs) if failure else None
-
-
-async def _attempts(desk: Desk, definition: SagaDefinition, saga: state.Saga) -> list[tried.Attempt] | None:
-    """The attempts out of the history, or None where it is too long, or was decided by other rules than today's."""
-    if saga.revision > history_read_max:
+def failure(told: Failed | None) -> seen.Failure | None:
+    if told is None:
         return None
-    entries: list[HistoryEntry] = []
-    while len(entries) < saga.revision:
-        after = entries[-1].seq if entries else -1
-        page = await desk.coordinator.stores.reader.history(saga.id, after_seq=after, limit=history_page)
-        entries += [entry for entry in page if entry.seq <= saga.revision]  # what came since belongs to the next look
-        if len(page) < history_page:
-            break
-    beginning = state.Saga(
-        id=saga.id,
-        definition=saga.definition,
-        version=saga.version,
-        input=saga.input,
-        created_at=saga.created_at,
-        business_key=saga.business_key,
-        tags=saga.tags,
-        trace_id=saga.trace_id,
+    return seen.Failure(
+        type=told.type,
+        message=told.message,
+        logs=told.logs,
+        code=told.code,
+        causes=tuple(seen.Underlying(cause.type, cause.message, cause.code) for cause in told.causes),
+        frames=told.frames,
+        retry_after_seconds=told.retry_after_seconds,
     )
-    try:
-        return tried.attempts(definition, beginning, [load_event(entry.event, entry.facts) for entry in entries])
-    except Exception as error:
-        # The rules may have changed since. The saga is shown without its attempts, and says so.
-        log.warning(
-            "The history of saga %s can't be decided again: %s: %s",
-            saga.id,
-            type(error).__name__,
-            error,
-            extra={"action": "web.history_unreadable", "saga_id": saga.id},
-        )
-        return None

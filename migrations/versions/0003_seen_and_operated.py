@@ -77,6 +77,7 @@ def _bulks() -> None:
         sa.Column("body_hash", key, nullable=False),
         sa.Column("verb", key, nullable=False),
         sa.Column("arguments", sa.Text(), nullable=False),
+        sa.Column("stated", sa.Text(), nullable=False),
         sa.Column("chosen", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("by", sa.Text(), nullable=False),

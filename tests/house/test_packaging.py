@@ -37,6 +37,10 @@ def test_the_two_wheels_share_no_file_and_hold_all_there_is(tmp_path: Path) -> N
     assert not [name for name in ours if "sdk" in name.split("/")]
     migrations = [path for path in (root / "migrations").rglob("*.py") if "__pycache__" not in path.parts]
     assert {f"coordinator/{path.relative_to(root).as_posix()}" for path in migrations} <= set(ours)
+    dashboard = [path for path in (root / "coordinator" / "web" / "dashboard").rglob("*") if path.is_file()]
+    files = {path.relative_to(root).as_posix() for path in dashboard if "__pycache__" not in path.parts}
+    assert {"coordinator/web/dashboard/index.html", "coordinator/web/dashboard/vendor/preact.LICENSE"} <= files
+    assert files <= set(ours)
     assert {"amends/__init__.py", "amends/py.typed"} <= set(theirs)
     for names in (ours, theirs):
         assert [name for name in names if name.endswith("licenses/LICENSE")]

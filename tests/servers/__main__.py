@@ -11,6 +11,8 @@ import subprocess
 import sys
 
 from tests.servers import advice
+from tests.servers.chromium import advice as chromium_advice
+from tests.servers.chromium import installed_chromium
 from tests.servers.containers import docker_answers, postgres_image, rabbitmq_image
 from tests.servers.packages import can_install, install
 from tests.servers.postgres import installed_postgres
@@ -36,13 +38,19 @@ def prepare() -> None:
     ):
         if not (os.environ.get(variable) or (docker and image_is_here(image)) or installed()):
             missing.append((name, variable, package))
-    if missing and can_install():
-        install([package for _, _, package in missing])
+    packages = [package for _, _, package in missing]
+    browser = installed_chromium() is not None
+    if not browser:
+        packages.append("chromium")
+    if packages and can_install():
+        install(packages)
         return
     for name, variable, package in missing:
         docker_says = "its image can't be pulled" if docker else "no Docker engine answers"
         reasons = f"{variable} isn't set, {docker_says}, no binaries are installed"
         raise ServerUnavailable(advice.format(name=name, reasons=reasons, variable=variable, package=package))
+    if not browser:
+        raise ServerUnavailable(chromium_advice)
 
 
 if __name__ == "__main__":

@@ -43,15 +43,15 @@ class Site:
     http: httpx2.AsyncClient
     url: str
 
-    def __init__(self, database_url: str) -> None:
-        self.settings = Settings(database_url=database_url)
+    def __init__(self, database_url: str, *, base_path: str = "") -> None:
+        self.settings = Settings(database_url=database_url, base_path=base_path)
         self._puppets = AsyncExitStack()
 
     async def start(self) -> None:
         self.app = await build(self.settings, broker=LocalBroker())
         listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        web = create_web(self.app)
+        web = create_web(self.app, base_path=self.settings.base_path)
         config = uvicorn.Config(web, log_config=None, access_log=False, ws="none", lifespan="on")
         self._server = QuietServer(config)
         self._desk = web.state.desk

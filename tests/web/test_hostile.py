@@ -224,7 +224,8 @@ async def test_what_people_say_is_kept_as_they_said_it(hostile: Site) -> None:
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 names = st.sampled_from(
-    ["definition", "version", "input", "business_key", "tags", "name", "steps", "participant", "action", "compensation",
+    ["definition", "version", "input", "business_key", "tags", "name", "filter", "verb", "arguments",
+     "status", "steps", "participant", "action", "compensation",
      "after", "kind", "by", "reason", "scope", "settlement", "result", "retry", "when", "timeout", "chain", "p"]
 )  # fmt: skip
 values = st.recursive(
@@ -238,13 +239,18 @@ posts = (
     "/v1/sagas/{saga}/steps/charge/waive", "/v1/sagas/{saga}/steps/charge/skip", "/v1/dead-letters/x/redrive",
     "/v1/dead-letters/x/discard", "/v1/outbox/x:y/redrive", "/v1/incidents/{incident}/refresh",
     "/v1/incidents/{incident}/feedback", "/v1/remedies/{remedy}/approve", "/v1/remedies/{remedy}/reject", "/v1/changes",
+    "/v1/sagas/bulk", "/v1/bulk/{bulk}/cancel",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("path", posts)
 async def test_no_body_whatever_is_the_coordinators_fault(hostile: Site, path: str) -> None:
     incident_id = await incident(hostile)
-    path = path.format(saga=await hostile.begin(), incident=incident_id, remedy=await remedy(hostile, incident_id))
+    saga_id = await hostile.begin()
+    asked = {"filter": {"ids": [saga_id]}, "verb": "pause", "reason": "r"}
+    bulk_id = (await hostile.http.post("/v1/sagas/bulk", json=asked)).json()["id"]
+    remedy_id = await remedy(hostile, incident_id)
+    path = path.format(saga=saga_id, incident=incident_id, remedy=remedy_id, bulk=bulk_id)
     port = urlsplit(hostile.url).port or 0
     loop = asyncio.get_running_loop()
 
@@ -269,6 +275,7 @@ async def test_every_post_of_the_api_is_among_those_tried(small_site: Site) -> N
         .replace("/outbox/x:y/", "/outbox/{command_id}/")
         .replace("{incident}", "{incident_id}")
         .replace("{remedy}", "{remedy_id}")
+        .replace("{bulk}", "{bulk_id}")
         for path in posts
     }
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from amends.message import Answer, Failure
 from coordinator.errors import StoreUnavailable
+from coordinator.web import dashboard
+from coordinator.web.app import create_web
 from tests.engine.puppet import answer
 from tests.web.conftest import Site, chain, problem_of
 
@@ -103,6 +105,12 @@ async def test_the_index_names_what_is_there(small_site: Site) -> None:
         assert (await small_site.http.get(link)).status_code == 200, name
 
 
+async def test_the_index_says_where_traces_are_shown_if_that_is_set(small_site: Site) -> None:
+    assert (await small_site.http.get("/")).json()["trace_url"] is None
+    web = create_web(small_site.app, jaeger_url="http://jaeger.example:16686/")
+    assert web.state.trace_url == "http://jaeger.example:16686/trace/{trace_id}"
+
+
 async def test_every_type_of_problem_can_be_looked_up(small_site: Site) -> None:
     types = (await small_site.http.get("/problems")).json()
 
@@ -141,7 +149,9 @@ async def test_every_route_is_described(small_site: Site) -> None:
 
     web = small_site._server.config.app
     routes = {route.path_format for route in web.routes}  # type: ignore[union-attr]
-    assert routes - described.keys() <= {"/openapi.json", "/openapi.json/openapi.json", "/openapi.json/{path}"}
+    pages = {route for route in routes if route.split("/")[1] in ("dashboard", *dashboard.pages)}
+    ours = {"/openapi.json", "/openapi.json/openapi.json", "/openapi.json/{path}"}
+    assert routes - described.keys() - pages <= ours
 
 
 async def test_nothing_in_the_description_points_elsewhere(small_site: Site) -> None:

@@ -13,7 +13,7 @@ from litestar.params import FromPath, FromQuery
 from amends.message import Command, decode, frame
 from coordinator.errors import Quarantined, UnknownDeadLetter, UnknownSaga
 from coordinator.store.values import DeadLetter, DeadLetterFilter, DeadLetterStatus, HoldScope, ParkedRow
-from coordinator.web import seen
+from coordinator.web import fleet as shown
 from coordinator.web.api.verbs import Asking, Overriding
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk, handle_seconds_max
@@ -39,7 +39,7 @@ class DeadLetters(Controller):
         saga_id: FromQuery[str | None] = None,
         limit: FromQuery[int] = 50,
         cursor: FromQuery[str | None] = None,
-    ) -> Response[seen.DeadLetterList]:
+    ) -> Response[shown.DeadLetterList]:
         if not 1 <= limit <= page_max:
             raise bad_parameter("limit", f"1 to {page_max}")
         chosen = DeadLetterFilter(status, source, participant, saga_id)
@@ -53,10 +53,10 @@ class DeadLetters(Controller):
             filters = {name: str(value) for name, value in stated.items() if value is not None}
             more = "/v1/dead-letters?" + urlencode({**filters, "limit": limit, "cursor": page.cursor})
         headers = {"Link": f'<{more}>; rel="next"'} if more else {}
-        return Response(seen.DeadLetterList(tuple(_shown(letter) for letter in page.items), more), headers=headers)
+        return Response(shown.DeadLetterList(tuple(_shown(letter) for letter in page.items), more), headers=headers)
 
     @get("/{letter_id:str}", summary="One dead letter", responses=documented("unknown-dead-letter"))
-    async def one(self, desk: NamedDependency[Desk], letter_id: FromPath[str]) -> seen.DeadLetter:
+    async def one(self, desk: NamedDependency[Desk], letter_id: FromPath[str]) -> shown.DeadLetter:
         letter = await desk.coordinator.stores.dead_letters.get(letter_id)
         if letter is None:
             raise UnknownDeadLetter(letter_id)
@@ -71,7 +71,7 @@ class DeadLetters(Controller):
     )
     async def redrive(
         self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], letter_id: FromPath[str]
-    ) -> seen.DeadLetter:
+    ) -> shown.DeadLetter:
         asked = await read_body(request, Asking, may_be_empty=True)
         by = actor_of(request, asked.by)
         try:
@@ -90,7 +90,7 @@ class DeadLetters(Controller):
     )
     async def discard(
         self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], letter_id: FromPath[str]
-    ) -> seen.DeadLetter:
+    ) -> shown.DeadLetter:
         asked = await read_body(request, Overriding)
         by = actor_of(request, asked.by)
         return _shown(await desk.coordinator.dead_letters.discard(letter_id, by, asked.reason))
@@ -101,11 +101,11 @@ class Outbox(Controller):
     tags = ("outbox",)
 
     @get("/", summary="What waits to be sent, per participant, and what can't be sent", responses=documented())
-    async def look(self, desk: NamedDependency[Desk]) -> seen.Outbox:
+    async def look(self, desk: NamedDependency[Desk]) -> shown.Outbox:
         outbox, fleet = desk.coordinator.stores.outbox, desk.coordinator.fleet
         paused = fleet.held(HoldScope.PARTICIPANT)
         backlog = tuple(
-            seen.Backlog(
+            shown.Backlog(
                 item.participant,
                 item.waiting,
                 item.parked,
@@ -114,7 +114,7 @@ class Outbox(Controller):
             )
             for item in await outbox.pending()
         )
-        return seen.Outbox(backlog, tuple(_parked(row) for row in await outbox.parked()))
+        return shown.Outbox(backlog, tuple(_parked(row) for row in await outbox.parked()))
 
     @post(
         "/{command_id:str}/redrive",
@@ -125,7 +125,7 @@ class Outbox(Controller):
     )
     async def redrive(
         self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], command_id: FromPath[str]
-    ) -> Response[seen.ParkedCommand]:
+    ) -> Response[shown.ParkedCommand]:
         await read_body(request, Asking, may_be_empty=True)
         outbox = desk.coordinator.stores.outbox
         parked = next((row for row in await outbox.parked() if _id(row) == command_id), None)
@@ -141,8 +141,8 @@ class Outbox(Controller):
         return Response(_parked(parked), status_code=202)
 
 
-def _shown(letter: DeadLetter) -> seen.DeadLetter:
-    return seen.DeadLetter(
+def _shown(letter: DeadLetter) -> shown.DeadLetter:
+    return shown.DeadLetter(
         id=letter.id,
         at=letter.at,
         source=letter.source,
@@ -164,9 +164,9 @@ def _id(parked: ParkedRow) -> str:
     return parked.row.id.replace("/", ":")
 
 
-def _parked(parked: ParkedRow) -> seen.ParkedCommand:
+def _parked(parked: ParkedRow) -> shown.ParkedCommand:
     row = parked.row
-    return seen.ParkedCommand(
+    return shown.ParkedCommand(
         _id(parked),
         row.saga_id,
         row.definition,

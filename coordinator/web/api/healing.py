@@ -8,7 +8,7 @@ from litestar import Controller, Request, get, put
 from litestar.di import NamedDependency
 
 from coordinator.diagnosis.healing.policy import Mode
-from coordinator.web import seen
+from coordinator.web import fleet as shown
 from coordinator.web.api.verbs import Overriding
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk
@@ -27,7 +27,7 @@ class Healing(Controller):
     tags = ("remedies",)
 
     @get("/", summary="How much is done without a person", responses=documented("diagnosis-off"))
-    async def mode(self, desk: NamedDependency[Desk]) -> seen.Healing:
+    async def mode(self, desk: NamedDependency[Desk]) -> shown.Healing:
         return await _shown(desk)
 
     @put(
@@ -39,15 +39,15 @@ class Healing(Controller):
         ),
         status_code=200,
     )
-    async def switch(self, request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> seen.Healing:
+    async def switch(self, request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> shown.Healing:
         asked = await read_body(request, Switching)
         await desk.diagnosis.healer.switch(asked.mode, by=actor_of(request, asked.by), reason=asked.reason)
         return await _shown(desk)
 
 
-async def _shown(desk: Desk) -> seen.Healing:
+async def _shown(desk: Desk) -> shown.Healing:
     mode, switched = await desk.diagnosis.healer.mode(), await desk.diagnosis.remedies.switched()
-    return seen.Healing(
+    return shown.Healing(
         mode,
         switched.mode if switched else None,
         switched.at if switched else None,

@@ -20,10 +20,10 @@ from coordinator.store.explained import FeedbackRow, ReportRow, Verdict
 from coordinator.store.observed import IncidentFilter, IncidentRow, IncidentStatus
 from coordinator.web import incidents as told
 from coordinator.web.api.diagnosis import Accept, Format, as_json, form_of, width_default, written
+from coordinator.web.api.overview import following
 from coordinator.web.api.verbs import Asking, By
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk
-from coordinator.web.feed import TooManyListeners
 from coordinator.web.problems import ProblemError, Refusal, documented
 from coordinator.web.reading import Body, actor_of, bad_parameter, read_body
 
@@ -100,14 +100,7 @@ class Incidents(Controller):
         ] = None,
     ) -> Stream:
         _ = desk.diagnosis  # or there is nothing to hear
-        if desk.stopping:
-            raise Refusal("stopping", "listen at another coordinator, or a little later")
-        try:
-            lines = desk.feed.listen(request.headers.get("last-event-id"))
-        except TooManyListeners as error:
-            raise Refusal("too-many-listeners", "listen at another coordinator, or a little later") from error
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return Stream(lines, media_type="text/event-stream", headers=headers)
+        return following(desk, desk.feed, request)
 
     @get(
         "/{incident_id:str}",

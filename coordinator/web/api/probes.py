@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
-from litestar import Response, get
+from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
@@ -14,7 +15,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from coordinator.errors import StoreUnavailable
 from coordinator.telemetry import release
 from coordinator.web.desk import Desk
+from coordinator.web.pages import any_query, page_of, wants_page
 from coordinator.web.problems import KINDS, Refusal, documented
+from coordinator.web.reading import check_parameters
 
 ready_seconds_max = 3.0
 
@@ -42,9 +45,12 @@ class ProblemType:
 
 @dataclass(frozen=True, slots=True)
 class Index:
+    """`trace_url` is where a trace is shown, with {trace_id} for its id; null: nowhere that this coordinator knows."""
+
     name: str
     version: str
     links: dict[str, str]
+    trace_url: str | None
 
 
 @get("/livez", summary="Whether every loop of this process runs", responses=documented("not-alive"), tags=["probes"])
@@ -82,14 +88,26 @@ async def metrics(desk: NamedDependency[Desk]) -> Response[bytes]:
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-@get("/", summary="Where everything is", tags=["index"], responses=documented())
-async def index() -> Index:
-    return Index(
+@get(
+    "/",
+    summary="Where everything is; the dashboard, for whoever accepts text/html",
+    tags=["index"],
+    responses=documented(),
+    before_request=any_query,
+)
+async def index(request: Request[Any, Any, Any]) -> Response[Index]:
+    if wants_page(request):
+        return page_of(request)  # type: ignore[return-value]  # the description tells of the JSON
+    await check_parameters(request)
+    found = Index(
         "Amends",
         release(),
         {
             "definitions": "/v1/definitions",
             "sagas": "/v1/sagas",
+            "overview": "/v1/overview",
+            "events": "/v1/events",
+            "bulk": "/v1/bulk",
             "incidents": "/v1/incidents",
             "remedies": "/v1/remedies",
             "changes": "/v1/changes",
@@ -105,7 +123,9 @@ async def index() -> Index:
             "livez": "/livez",
             "readyz": "/readyz",
         },
+        request.app.state.trace_url,
     )
+    return Response(found, headers={"Vary": "Accept"})
 
 
 @get("/problems", summary="The types of problems", tags=["problems"], responses=documented())

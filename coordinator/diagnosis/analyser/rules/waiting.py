@@ -135,7 +135,7 @@ def _too_little_time(facts: Facts) -> Iterator[Vote]:
     if timings.slow_as_ever:
         yield Vote(FaultClass.MISCONFIGURATION, 3.0, (timings.ref, *facts.attempts_ref), setting, symptom.step)
         yield Vote(FaultClass.DOWNSTREAM_TIMEOUT, -1.5, (timings.ref,))
-    elif timings.late and not timings.slower and not timings.queueing and not dependency(facts):
+    elif timings.late and not (timings.slower or timings.queueing or timings.mostly_overdue or dependency(facts)):
         yield Vote(FaultClass.MISCONFIGURATION, 1.0, (timings.ref, *facts.attempts_ref), setting, symptom.step)
 
 
