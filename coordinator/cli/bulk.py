@@ -144,11 +144,16 @@ def list_bulks(
 def show(
     caller: Caller,
     bulk_id: BulkId,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="follow it until it is over")] = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch", "-w", help="follow it until it is over; exit code 1 if some were refused, or it was cancelled"
+        ),
+    ] = False,
 ) -> None:
     """Show how far it is, and what was refused why."""
     found = caller.ask(lambda client: client.request("GET", path_of("v1", "bulk", bulk_id)))
-    if watch and found["state"] not in over:
+    if watch:
         _stay(caller, found)
     else:
         caller.tell(found, _lines)
