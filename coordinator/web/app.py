@@ -75,11 +75,8 @@ def create_web(
             *pages,
             look,
             events,
-<<<<<<< HEAD
-=======
             ask,
             Bulks,
->>>>>>> shell
             Definitions,
             Sagas,
             Looking,

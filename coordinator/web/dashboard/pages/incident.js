@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 /** An incident: what is wrong, how far it reaches, why, what may be done, and what a person says of the report. */
 import { html, useEffect, useState } from "../dom.js";
 import { get, post, useAnswer } from "../api.js";
@@ -15,11 +14,6 @@ import { Table } from "../parts/table.js";
 import { Ago, Moment } from "../parts/time.js";
 import { Link, href, useQuery } from "../router.js";
 import { IncidentStatus, faultClasses } from "./incidents.js";
-=======
-/** A page that is being built. */
-import { html } from "../dom.js";
-import { Page } from "../parts/page.js";
->>>>>>> shell
 
 const sagasShown = 20;
 

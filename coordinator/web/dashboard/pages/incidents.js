@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 /** Incidents: failures that share a cause, the newest first, with what is said of it. */
 import { html, useMemo } from "../dom.js";
 import { incidentEvents } from "../live.js";
@@ -8,10 +7,6 @@ import { Culprit, percent, wordOf } from "../parts/diagnosis.js";
 import { Choices, Filters } from "../parts/filters.js";
 import { Pager, Waiting, useLiveList } from "../parts/live-list.js";
 import { Empty, Loading, Trouble } from "../parts/notice.js";
-=======
-/** A page that is being built. */
-import { html } from "../dom.js";
->>>>>>> shell
 import { Page } from "../parts/page.js";
 import { Badge } from "../parts/status.js";
 import { Table } from "../parts/table.js";

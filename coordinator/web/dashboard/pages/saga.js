@@ -51,10 +51,10 @@ function Whole({ saga, problem, timeline, look }) {
       mark=${html`<${SagaStatus} status=${saga.status} />`} says=${html`<${Facts} saga=${saga} />`}>
     ${problem && html`<${Trouble} problem=${problem} again=${look} />`}
     <${Story} saga=${saga} report=${report.value} choose=${choose} done=${look} />
+    <${Section} title="Steps" says=${saga.direction === "backward" ? "dashed: the way back" : ""}>
+      <${StepGraph} saga=${saga} chosen=${named} choose=${choose} /><//>
     <div class="saga-columns">
       <div class="saga-main">
-        <${Section} title="Steps" says=${saga.direction === "backward" ? "dashed: the way back" : ""}>
-          <${StepGraph} saga=${saga} chosen=${named} choose=${choose} /><//>
         <${Section} title="Along time">
           ${timeline.value ? html`<${Waterfall} saga=${saga} timeline=${timeline.value} chosen=${named} choose=${choose} />`
             : timeline.problem ? html`<${Trouble} problem=${timeline.problem} again=${timeline.again} />` : html`<${Loading} />`}

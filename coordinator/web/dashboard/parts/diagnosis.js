@@ -92,7 +92,7 @@ function Rests({ on, children, name = "", as = "li" }) {
   const hear = on.length === 0 ? {} : {
     tabindex: 0, onPointerEnter: () => point(on), onPointerLeave: () => point([]), onFocusIn: () => point(on), onFocusOut: () => point([]),
   };
-  return html`<${as} ...${told} ...${hear}>${children}<${Cited} on=${on} /><//>`;
+  return html`<${as} ...${told} ...${hear}>${as === "tr" ? null : html`<${Cited} on=${on} />`}${children}<//>`;
 }
 
 function Cited({ on }) {
