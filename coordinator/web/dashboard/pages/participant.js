@@ -39,7 +39,7 @@ function Whole({ of }) {
       <div class="figures-gap"></div>
       <${Figure} value=${queue.waiting} label="in the outbox" title=${queue.oldest_at ? undefined : "nothing waits"} />
       <${Figure} value=${queue.parked} label="can't be sent" bad=${queue.parked > 0} />
-      <${Link} class="figure" to="sagas" query=${{ waiting_on: "reply,no_consumer,inquiry", participant: of.name }} title="the sagas that wait for it">
+      <${Link} class="figure" to="sagas" query=${{ participant: of.name }} title="the sagas that wait for it">
         <span class="figure-value">${countText(queue.awaited)}</span><span class="figure-label">sagas wait for it</span><//>
       <div class="figures-gap"></div>
       <${Figure} value=${recent ? html`<${Errors} of=${recent} />` : "–"} label=${recent ? `failed of ${many(recent.attempts, "attempt")}` : "failures aren't counted"} />
@@ -57,7 +57,7 @@ function Whole({ of }) {
     <${Section} title="Workers" says=${of.workers_lost > 0 && html`<span class="warn">${many(of.workers_lost, "worker")} fell silent within the last hour</span>`}><${Workers} of=${of} /><//>
     <${Parked} participant=${of.name} />
     <p class="elsewhere">Elsewhere: <${Link} to="dead-letters" query=${{ participant: of.name }}>its dead letters<//>
-      ${" "}<${Link} to="sagas" query=${{ participant: of.name, status: "blocked" }}>blocked sagas that wait for it<//></p>`;
+      ${" "}<${Link} to="sagas" query=${{ participant: of.name }}>sagas that wait for it<//></p>`;
 }
 
 function Figure({ value, label, title, bad = false }) {
