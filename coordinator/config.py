@@ -24,6 +24,12 @@ class Settings(BaseSettings):
         max_length=200,
         description="the path under which a proxy shows it, such as /amends; none: /",
     )
+    jaeger_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s{}]+$",
+        max_length=500,
+        description="where Jaeger's pages are, such as http://localhost:16686; the dashboard links traces to it",
+    )
     log_format: Literal["text", "json"] = Field(default="text", description="how log lines are written")
     log_level: str = Field(default="INFO", description="the least level that is logged")
     engine_lanes: int = Field(
@@ -33,6 +39,9 @@ class Settings(BaseSettings):
         default=10.0, ge=1.0, le=3600.0, description="how long a process that died keeps its commands from the others"
     )
     migrate: bool = Field(default=True, description="bring the database's schema up to date at the start")
+    notifications_private: bool = Field(
+        default=False, description="webhooks may go by http to any port of any address: for development"
+    )
     diagnosis: bool = Field(default=True, description="watch what fails, and explain it")
     diagnosis_heal: Literal["off", "shadow", "auto"] = Field(
         default="shadow", description="what is done about it without a person: nothing, nothing but notes, what is safe"

@@ -8,12 +8,39 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class Underlying:
+    """An error that another one was raised from."""
+
+    type: str
+    message: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt did not succeed: a type for rules, a message and the handler's last log lines for people."""
+    """Why an attempt did not succeed: a type for rules, a message and the handler's last log lines for people.
+
+    `code` is the kind of error in the words of a standard, "" where none is known; `causes` what it was raised from,
+    the nearest first; `frames` the innermost of the service's own functions.
+    """
 
     type: str
     message: str
     logs: tuple[str, ...]
+    code: str
+    causes: tuple[Underlying, ...]
+    frames: tuple[str, ...]
+    retry_after_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that a handler made to something it depends on. `error` and `code` are "" for one that worked."""
+
+    dependency: str
+    seconds: float
+    error: str
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +62,7 @@ class Attempt:
     ended_at: datetime | None
     duration_seconds: float | None  # from the sending to the reply
     handler_seconds: float | None  # in the participant's handler
+    calls: tuple[Call, ...]
 
 
 @dataclass(frozen=True, slots=True)

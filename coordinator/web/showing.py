@@ -227,8 +227,19 @@ def _attempt(attempt: tried.Attempt) -> seen.Attempt:
         ended_at=ended,
         duration_seconds=(ended - attempt.started_at).total_seconds() if ended else None,
         handler_seconds=attempt.duration_seconds,
+        calls=tuple(seen.Call(call.dependency, call.seconds, call.error, call.code) for call in attempt.calls),
     )
 
 
 def failure(told: Failed | None) -> seen.Failure | None:
-    return seen.Failure(told.type, told.message, told.logs) if told else None
+    if told is None:
+        return None
+    return seen.Failure(
+        type=told.type,
+        message=told.message,
+        logs=told.logs,
+        code=told.code,
+        causes=tuple(seen.Underlying(cause.type, cause.message, cause.code) for cause in told.causes),
+        frames=told.frames,
+        retry_after_seconds=told.retry_after_seconds,
+    )

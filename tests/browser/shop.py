@@ -91,7 +91,7 @@ class Shop:
 
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:
-        web = create_web(self.app, base_path=self._base_path)
+        web = create_web(self.app, base_path=self._base_path, jaeger_url="http://jaeger.example:16686/")
         with socket.create_server(("127.0.0.1", self._port)) as listener:
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}{self._base_path}"
             server = QuietServer(uvicorn.Config(web, log_config=None, access_log=False, ws="none", lifespan="on"))

@@ -8,6 +8,7 @@ from typing import Any
 from amends.message import Answer, Failure
 from coordinator.errors import StoreUnavailable
 from coordinator.web import dashboard
+from coordinator.web.app import create_web
 from tests.engine.puppet import answer
 from tests.web.conftest import Site, chain, problem_of
 
@@ -102,6 +103,12 @@ async def test_the_index_names_what_is_there(small_site: Site) -> None:
 
     for name, link in links.items():
         assert (await small_site.http.get(link)).status_code == 200, name
+
+
+async def test_the_index_says_where_traces_are_shown_if_that_is_set(small_site: Site) -> None:
+    assert (await small_site.http.get("/")).json()["trace_url"] is None
+    web = create_web(small_site.app, jaeger_url="http://jaeger.example:16686/")
+    assert web.state.trace_url == "http://jaeger.example:16686/trace/{trace_id}"
 
 
 async def test_every_type_of_problem_can_be_looked_up(small_site: Site) -> None:

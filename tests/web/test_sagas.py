@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from amends.message import Answer, Command, Failure, Kind, Reply
+from amends.message import Answer, Command, Failure, Kind, Reply, Underlying
 from tests.engine.puppet import answer
 from tests.waiting import eventually
 from tests.web.conftest import Site, chain, problem_of, step
@@ -101,7 +101,14 @@ async def test_every_attempt_is_told_with_its_error_and_logs(site: Site) -> None
     def script(command: Command) -> Reply | None:
         if command.kind is Kind.COMPENSATION or command.attempt > 1:
             return answer(command)
-        error = Failure(type="Busy", message="try later", logs=("one", "two"))
+        error = Failure(
+            type="Busy",
+            message="try later",
+            logs=("one", "two"),
+            code="http 503",
+            causes=(Underlying(type="ConnectTimeout", message="too late", code=""),),
+            frames=("payment.card:charge",),
+        )
         return answer(command, Answer.FAILED, effect="none", error=error, worker="w-9", duration_seconds=0.25)
 
     await site.define(impatient)
@@ -111,7 +118,16 @@ async def test_every_attempt_is_told_with_its_error_and_logs(site: Site) -> None
 
     first, second = step(saga, "charge")["attempts"]
     assert (first["outcome"], first["effect"], second["outcome"]) == ("failed", "none", "succeeded")
-    assert first["error"] == {"type": "Busy", "message": "try later", "logs": ["one", "two"]}
+    assert first["error"] == {
+        "type": "Busy",
+        "message": "try later",
+        "logs": ["one", "two"],
+        "code": "http 503",
+        "causes": [{"type": "ConnectTimeout", "message": "too late", "code": ""}],
+        "frames": ["payment.card:charge"],
+        "retry_after_seconds": None,
+    }
+    assert first["calls"] == []
     assert (first["worker"], first["handler_seconds"], second["number"]) == ("w-9", 0.25, 2)
     assert first["started_at"] <= first["ended_at"] <= second["started_at"]
 

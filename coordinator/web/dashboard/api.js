@@ -43,20 +43,22 @@ function text(query, mark = "?") {
 }
 
 /**
- * Ask the API. Raises Problem; or AbortError, if `signal` says so.
+ * Ask the API. Raises Problem; or AbortError, if `signal` says so. `raw` is a body that is JSON text already, so that
+ * its numbers go out as they were typed.
  * @param {string} method
  * @param {string} path such as "v1/sagas"
- * @param {{body?: any, query?: object, headers?: object, signal?: AbortSignal}} [options]
+ * @param {{body?: any, raw?: string, query?: object, headers?: object, signal?: AbortSignal}} [options]
  * @returns {Promise<{value: any, text: string, status: number, headers: Headers}>}
  */
-export async function ask(method, path, { body, query, headers = {}, signal } = {}) {
+export async function ask(method, path, { body, raw, query, headers = {}, signal } = {}) {
   const told = { Accept: "application/json", ...headers };
+  const sent = raw ?? (body === undefined ? undefined : JSON.stringify(body));
   if (actor.get()) told["X-Amends-Actor"] = actor.get();
-  if (body !== undefined) told["Content-Type"] = "application/json";
+  if (sent !== undefined) told["Content-Type"] = "application/json";
   let response;
   try {
     response = await fetch(at(path) + text(query, path.includes("?") ? "&" : "?"), {
-      method, headers: told, signal, body: body === undefined ? undefined : JSON.stringify(body), cache: "no-store",
+      method, headers: told, signal, body: sent, cache: "no-store",
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
@@ -72,7 +74,7 @@ async function read(response) {
   const said = await response.text();
   let value = null;
   try {
-    value = said === "" ? null : JSON.parse(said);
+    value = said === "" || isText(response) ? null : JSON.parse(said);
   } catch {
     if (response.ok) throw new Problem({ title: "An answer that isn't JSON", detail: said.slice(0, 200), status: 502 });
   }
@@ -82,6 +84,9 @@ async function read(response) {
   }
   return { value, text: said, status: response.status, headers: response.headers };
 }
+
+/** An answer that was asked for as text, such as Markdown. */
+const isText = (response) => /^text\/(markdown|plain)/.test(response.headers.get("content-type") ?? "");
 
 export const get = (path, options) => ask("GET", path, options);
 export const post = (path, body, options) => ask("POST", path, { ...options, body });
