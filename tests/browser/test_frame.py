@@ -1,4 +1,4 @@
-"""What all pages share: the menu, the keys, the theme, live updates and their pause, and a page that can't be harmed."""
+"""What all pages share: the menu, the keys, the theme, live updates and their pause, a page that can't be harmed."""
 
 from __future__ import annotations
 
@@ -131,20 +131,20 @@ async def test_nothing_that_is_shown_can_run(view: View) -> None:
         await expect(page.get_by_role("cell", name=key, exact=True)).to_be_visible()
     await page.evaluate("document.title = 'unharmed'")
     blocked = await page.evaluate(
-        """() => {
+        """() => new Promise((told) => setTimeout(() => {  // later: what a debugger itself evaluates may do everything
           const tried = (what) => { try { what(); return false } catch { return true } };
-          return [
+          told([
             tried(() => { document.body.innerHTML = "<b>x</b>" }),
             tried(() => eval("1")),
             tried(() => new Function("1")),
             tried(() => document.createElement("img").setAttribute("onerror", "1")),
-          ];
-        }"""
+          ]);
+        }))"""
     )
 
     assert blocked == [True] * 4
     assert await page.title() == "unharmed"
-    view.faults[:] = [fault for fault in view.faults if "has been blocked" not in fault]  # those were ours
+    view.faults[:] = [fault for fault in view.faults if "locked" not in fault]  # those were ours
 
 
 async def test_a_phone_shows_all_of_it_in_its_width(view: View) -> None:
@@ -190,7 +190,7 @@ async def test_numbers_are_read_and_written_as_they_stand(view: View) -> None:
         """async (text) => {
           const script = document.querySelector("script[type=module]").src;
           const { parse, partAt, written } = await import(script.replace("app.js", "json.js"));
-          const fails = (one) => { try { parse(one); return false } catch (error) { return error instanceof SyntaxError } };
+          const fails = (one) => { try { parse(one) } catch (error) { return error.name === 'SyntaxError' } };
           const broken = ['{', '[1,]', '{"a" 1}', '01', '"', 'nul', '1 2', '['.repeat(300)];
           return [written(parse(text)), partAt(text, ["a", 1]), partAt(text, ["b", "éA"]), partAt(text, ["x"]),
                   broken.filter((one) => !fails(one))];

@@ -199,3 +199,72 @@ async def test_a_click_anywhere_in_a_row_opens_it_and_its_link_is_a_real_one(vie
     await view.row("order-1").get_by_role("cell", name="place_order_impatient").click()
 
     await expect(page).to_have_url(f"{view.shop.url}/sagas/{saga_id}")
+
+
+async def test_all_that_match_are_asked_for_the_same_after_a_look_at_what_would_come_of_it(view: View) -> None:
+    await _hold(view)
+    for number in range(52):
+        await view.shop.order(business_key=f"order-{number:02}", tags=["old"])
+    await view.shop.order(business_key="spared")
+    page = await view.open("sagas?tag=old")
+    await expect(page.locator("tbody tr")).to_have_count(50)
+
+    await page.get_by_label("Choose all rows of this page").check()
+    chosen = page.get_by_role("region", name="What is chosen")
+    await expect(chosen).to_contain_text("50 sagas chosen")
+    await chosen.get_by_role("button", name="Choose all 52 that match").click()
+    await chosen.get_by_role("button", name="Cancel").click()
+    dialog = page.get_by_role("dialog", name="Cancel: 52 sagas?")
+    await expect(dialog.locator(".sample li")).to_have_count(10)
+    await dialog.get_by_role("button", name="Cancel 52").click()
+    await expect(dialog.get_by_label("Why?")).to_be_focused()  # nothing is overridden without a reason
+    await dialog.get_by_label("Why?").fill("the shop is closed")
+    await dialog.get_by_label("Who are you?").fill("ann")
+    await dialog.get_by_role("button", name="Cancel 52").click()
+
+    done = page.get_by_role("list", name="Under way")
+    await expect(done).to_contain_text("Cancel is through: 52 of 52, 52 changed")
+    spared = (await view.shop.http.get("/v1/sagas", params={"business_key": "spared"})).json()["items"][0]
+    assert spared["status"] == "running"
+    one = await _id_of(view, "order-07")
+    history = (await view.shop.http.get(f"/v1/sagas/{one}/history")).json()["items"]
+    asked = next(line["facts"] for line in history if "reason" in line["facts"])
+    assert asked["by"] == "ann"
+    assert asked["reason"].startswith("the shop is closed")
+    await done.get_by_role("button", name="Put it away").click()
+    await expect(done).to_have_count(0)
+
+
+async def test_what_some_of_the_chosen_would_refuse_is_told_before_and_after(view: View) -> None:
+    await view.shop.until(await view.shop.order(business_key="ended"), "completed")
+    await _hold(view)
+    await view.shop.order(business_key="going")
+    page = await view.open("sagas")
+
+    await view.row("ended").get_by_role("checkbox").check()
+    await view.row("going").get_by_role("checkbox").click(modifiers=["Shift"])
+    await page.get_by_role("button", name="Cancel").click()
+    dialog = page.get_by_role("dialog", name="Cancel: 2 sagas?")
+    await expect(dialog.locator("li", has_text="going")).to_contain_text("changes")
+    await expect(dialog.locator("li", has_text="ended")).to_contain_text("refuses")
+    await dialog.get_by_label("Why?").fill("a test")
+    await dialog.get_by_role("button", name="Cancel 2").click()
+
+    await expect(page.get_by_role("list", name="Under way")).to_contain_text("1 changed, 1 refused")
+
+
+async def test_a_step_is_asked_for_where_a_verb_needs_one(view: View) -> None:
+    await view.shop.until(await view.shop.order(stuck, business_key="stuck"), "blocked")
+    page = await view.open("sagas")
+
+    await view.row("stuck").get_by_role("checkbox").check()
+    await page.get_by_role("button", name="Settle a step").click()
+    await page.get_by_label("Which step?").fill("charge-card")
+    await page.get_by_label("It is").select_option("undone")
+    await page.get_by_role("button", name="Look first").click()
+    dialog = page.get_by_role("dialog", name="Settle a step: 1 saga?")
+    await expect(dialog.locator("li", has_text="stuck")).to_contain_text("changes")
+    await dialog.get_by_label("Why?").fill("refunded by hand, receipt 88")
+    await dialog.get_by_role("button", name="Settle a step 1").click()
+
+    await expect(view.row("stuck")).to_contain_text("compensated")
