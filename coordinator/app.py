@@ -229,22 +229,28 @@ def _movers(
     return relay, engine, timers
 
 
-def _diagnosis(app: App, token: str, telemetry: Telemetry | None) -> Diagnosis:
-    """What watches the others and explains: it looks on, and nothing waits for it."""
-    stores, now = app.stores, app.clock.now
-    sensors = Sensors(
+def _sensors(app: App) -> Sensors:
+    """What is noticed around the sagas: of workers, settings, the broker."""
+    stores = app.stores
+    return Sensors(
         stores.occurrences,
         stores.fleet,
         stores.definitions,
         app.definitions,
         stores.samples,
         stores.outbox,
-        now=now,
+        now=app.clock.now,
         redact=redact,
         connected=lambda: app.broker.connected,
         publish_trouble=app.relay.trouble,
         published=app.relay.published,
     )
+
+
+def _diagnosis(app: App, token: str, telemetry: Telemetry | None) -> Diagnosis:
+    """What watches the others and explains: it looks on, and nothing waits for it."""
+    stores, now = app.stores, app.clock.now
+    sensors = _sensors(app)
     watch = Watch(
         *(stores.outcomes, stores.incidents),
         now=now,

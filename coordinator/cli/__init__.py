@@ -14,8 +14,8 @@
     amends announce TEXT                                 tell it of a deploy
     amends profile …                                     coordinators under names of one's own
 
-Whoever only asks loads neither the web framework nor the database nor pydantic: what a command needs beyond a client
-it imports itself.
+Whoever only asks loads neither the web framework nor the database nor what a participant needs: what a command needs
+beyond a client it imports itself.
 """
 
 from __future__ import annotations

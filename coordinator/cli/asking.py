@@ -78,7 +78,7 @@ def show(
 def list_sagas(
     caller: Caller,
     chosen: Mapping[str, Any],
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="no more than so many")] = 20,
 ) -> None:
     """List sagas, the newest first."""
 

@@ -127,7 +127,9 @@ def progress(drawn: bool, begun: Json) -> Iterator[Callable[[Json], None]]:
 
 @app.command("list")
 @asks
-def list_bulks(caller: Caller, limit: Annotated[int, typer.Option(min=1, max=1000)] = 20) -> None:
+def list_bulks(
+    caller: Caller, limit: Annotated[int, typer.Option(min=1, max=1000, help="no more than so many")] = 20
+) -> None:
     """List what was asked of many sagas, the newest first."""
 
     async def work(client: Client) -> list[Json]:
@@ -142,11 +144,16 @@ def list_bulks(caller: Caller, limit: Annotated[int, typer.Option(min=1, max=100
 def show(
     caller: Caller,
     bulk_id: BulkId,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="follow it until it is over")] = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch", "-w", help="follow it until it is over; exit code 1 if some were refused, or it was cancelled"
+        ),
+    ] = False,
 ) -> None:
     """Show how far it is, and what was refused why."""
     found = caller.ask(lambda client: client.request("GET", path_of("v1", "bulk", bulk_id)))
-    if watch and found["state"] not in over:
+    if watch:
         _stay(caller, found)
     else:
         caller.tell(found, _lines)

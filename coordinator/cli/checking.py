@@ -77,7 +77,11 @@ def verify(
 async def _verify(database_url: str, saga_id: str | None, limit: int) -> dict[str, Any]:
     from coordinator.cli.verifying import Tally, Verifier
     from coordinator.store.database import Database
+    from coordinator.store.stored import sqlite_file
 
+    path = sqlite_file(database_url)
+    if path is not None and not path.is_file():
+        fail(f"there is no database {path}", usage_code)
     tally = Tally()
     async with Database.open(database_url, application_name="amends verify") as database:
         if not await database.check_schema():

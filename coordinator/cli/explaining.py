@@ -70,7 +70,7 @@ def list_incidents(
     cls: Annotated[str | None, typer.Option("--class", help="of this kind of cause")] = None,
     definition: Annotated[str | None, typer.Option(help="with sagas of this definition")] = None,
     participant: Annotated[str | None, typer.Option(help="with steps of this participant")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="no more than so many")] = 20,
 ) -> None:
     """List incidents, the newest first."""
     _list_incidents(caller, limit=limit, status=status, cls=cls, definition=definition, participant=participant)

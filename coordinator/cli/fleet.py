@@ -164,9 +164,11 @@ def default_letters(caller: Caller, context: typer.Context) -> None:
 def list_letters(
     caller: Caller,
     status: Annotated[str | None, typer.Option(help="open, redriven, discarded; all, if not stated")] = None,
-    participant: Annotated[str | None, typer.Option(autocompletion=participant_names)] = None,
+    participant: Annotated[
+        str | None, typer.Option(help="of this participant", autocompletion=participant_names)
+    ] = None,
     saga: Annotated[str | None, typer.Option(help="the id of a saga")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="no more than so many")] = 20,
 ) -> None:
     """List dead letters, the newest first."""
     _list_letters(caller, status=status, participant=participant, saga_id=saga, limit=limit)

@@ -28,6 +28,7 @@ from coordinator.web.api.participants import Participants
 from coordinator.web.api.pauses import Pauses
 from coordinator.web.api.probes import routes
 from coordinator.web.api.remedies import Remedies
+from coordinator.web.api.resuming import SlowResumes
 from coordinator.web.api.sagas import Sagas
 from coordinator.web.api.verbs import Verbs
 from coordinator.web.dashboard import Dashboard
@@ -63,6 +64,7 @@ controllers: tuple[ControllerRouterHandler, ...] = (
     Healing,
     Changes,
     Pauses,
+    SlowResumes,
     DeadLetters,
     Outbox,
     Participants,

@@ -70,7 +70,7 @@ class Surroundings:
     broker_lost: bool
     database: tuple[Ref, ...]
     backlogs: tuple[Backlog, ...]  # of failing participants
-    lost_share: float  # of the silent attempts, those that may have been handed to who was lost
+    lost_share: float  # of the failed attempts, those that may have been handed to who was lost
 
 
 def surroundings_of(case: Case, failing: Failing, ledger: Ledger) -> Surroundings:
@@ -125,12 +125,11 @@ def _may_have_had(at: datetime, one: Tried) -> bool:
 
 
 def _lost_share(failing: Failing, lost: list[Lost]) -> float:
-    silent = [one for one in failing.tried if one.silent]
     theirs = sum(
-        any(other.participant == one.step.participant and _may_have_had(other.at, one) for other in lost)
-        for one in silent
+        one.silent and any(other.participant == one.step.participant and _may_have_had(other.at, one) for other in lost)
+        for one in failing.tried
     )
-    return theirs / len(silent) if silent else 0.0
+    return theirs / len(failing.tried) if failing.tried else 0.0
 
 
 def _lost_entry(participant: str, worker: str, host: str, at: datetime, held: int, awaited: int, ledger: Ledger) -> Ref:

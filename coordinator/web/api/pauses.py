@@ -6,19 +6,17 @@ time out. Starts are never refused for one: what is accepted is durable, and the
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Annotated, Any, Self, assert_never
+from datetime import timedelta
+from typing import Annotated, Any, Self
 
 from litestar import Controller, Request, Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from pydantic import Field, StrictStr, StringConstraints, model_validator
 
-from coordinator.store.values import FleetHold, HoldScope
+from coordinator.store.values import HoldScope
 from coordinator.web import fleet as shown
-from coordinator.web.api.verbs import Asking, By, Reason
+from coordinator.web.api.verbs import By, Reason
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk
 from coordinator.web.operating import pause
@@ -26,7 +24,6 @@ from coordinator.web.problems import Refusal, documented
 from coordinator.web.reading import Body, actor_of, read_body
 
 seconds_max = 30 * 24 * 3600.0
-slow_seconds = 600.0  # how long what was resumed slowly stays slow, unless it is said
 rate_per_second_min, rate_per_second_max = 0.01, 10_000.0
 
 
@@ -49,31 +46,6 @@ class Pausing(Body):
             raise ValueError("name: a definition's or a participant's, and none where the scope is all")
         if self.rate_per_second is not None and self.scope is not HoldScope.PARTICIPANT:
             raise ValueError("rate_per_second: only of a participant")
-        return self
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """A pause or throttle that was ended, and the throttles that took its place for a while."""
-
-    ended: shown.FleetPause
-    throttles: tuple[shown.FleetPause, ...]
-
-
-class Resuming(Asking):
-    """Who lets it go on, and why; with `rate_per_second`, not at once.
-
-    Then each participant that the pause held back is throttled to that, by each coordinator, for so many seconds. A
-    throttle is of a participant, so what comes to it from other definitions is slowed down as well.
-    """
-
-    rate_per_second: Annotated[float, Field(strict=True, ge=rate_per_second_min, le=rate_per_second_max)] | None = None
-    seconds: Annotated[float, Field(strict=True, gt=0, le=seconds_max)] = slow_seconds
-
-    @model_validator(mode="after")
-    def _ends_what_it_begins(self) -> Self:
-        if self.rate_per_second is None and "seconds" in self.model_fields_set:
-            raise ValueError("seconds: of a rate; say rate_per_second as well")
         return self
 
 
@@ -121,53 +93,3 @@ class Pauses(Controller):
             raise Refusal("unknown-pause", f"no pause {pause_id} holds now")
         await desk.coordinator.fleet.refresh()
         return pause(ended)
-
-    @post(
-        "/{pause_id:str}/resume",
-        summary="End a pause or throttle; with a rate, slowly: its participants are throttled for a while",
-        operation_class=taking(body_of(Resuming), required=False),
-        responses=documented(
-            "unreadable-body", "body-too-large", "wrong-content-type", "invalid-body", "unknown-pause"
-        ),
-        status_code=200,
-    )
-    async def resume_slowly(
-        self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], pause_id: FromPath[str]
-    ) -> Resumed:
-        asked = await read_body(request, Resuming, may_be_empty=True)
-        by, now, fleet = actor_of(request, asked.by), desk.coordinator.clock.now(), desk.coordinator.stores.fleet
-        hold = await fleet.one(pause_id, now)
-        done: tuple[FleetHold, list[FleetHold]] | None = None
-        if hold is not None and asked.rate_per_second is not None:
-            done = await fleet.slow(
-                pause_id,
-                await _held_back(desk, hold, now),
-                by=by,
-                reason=asked.reason or f"resumed slowly; it was paused: {hold.reason}",
-                now=now,
-                ends_at=now + timedelta(seconds=asked.seconds),
-                rate_per_second=asked.rate_per_second,
-            )
-        elif hold is not None:
-            ended = await fleet.end(pause_id, by=by, now=now)
-            done = None if ended is None else (ended, [])
-        if done is None:
-            raise Refusal("unknown-pause", f"no pause {pause_id} holds now")
-        await desk.coordinator.fleet.refresh()
-        return Resumed(pause(done[0]), tuple(pause(throttle) for throttle in done[1]))
-
-
-async def _held_back(desk: Desk, hold: FleetHold, now: datetime) -> set[str]:
-    """The participants that a pause keeps from being sent what waits for them, as far as anybody has heard of them."""
-    stores = desk.coordinator.stores
-    match hold.scope:
-        case HoldScope.PARTICIPANT:
-            return {hold.name}
-        case HoldScope.DEFINITION:
-            versions = await stores.definitions.versions(hold.name)
-            return {step["participant"] for stored in versions for step in json.loads(stored.document)["steps"]}
-        case HoldScope.ALL:
-            known = {worker.beat.participant for worker in await stores.fleet.workers(now)}
-            return known | {item.participant for item in await stores.outbox.pending()}
-        case _:
-            assert_never(hold.scope)

@@ -135,7 +135,7 @@ def _too_little_time(facts: Facts) -> Iterator[Vote]:
     if timings.slow_as_ever:
         yield Vote(FaultClass.MISCONFIGURATION, 3.0, (timings.ref, *facts.attempts_ref), setting, symptom.step)
         yield Vote(FaultClass.DOWNSTREAM_TIMEOUT, -1.5, (timings.ref,))
-    elif timings.late and not timings.slower and not timings.queueing and not dependency(facts):
+    elif timings.late and not (timings.slower or timings.queueing or timings.mostly_overdue or dependency(facts)):
         yield Vote(FaultClass.MISCONFIGURATION, 1.0, (timings.ref, *facts.attempts_ref), setting, symptom.step)
 
 
@@ -148,7 +148,7 @@ def _nobody_can(facts: Facts) -> Iterator[Vote]:
         setting = setting_entity(f"{plain(symptom.definition)}.{plain(symptom.step)}", key)
         yield Vote(FaultClass.MISCONFIGURATION, 2.5, (handlers.ref, *facts.attempts_ref), setting, symptom.step)
     causes = [failure.cause for failure in facts.case.failures]
-    deserted = [one for one in facts.surroundings.backlogs if not one.workers]
+    deserted = facts.deserted
     if (deserted or "no_consumer" in causes) and not facts.surroundings.lost:
         refs = (*(one.ref for one in deserted[:2]), *facts.attempts_ref)
         scaled = scaled_down(facts)
