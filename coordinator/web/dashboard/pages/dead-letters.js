@@ -144,8 +144,8 @@ function Groups({ groups, here, change, done }) {
           <small>${sourceText(group)} · the newest <${Ago} at=${group.letters[0].at} /></small></span>
       </button>
       <span class="row-verbs">
-        <button type="button" class="button small" onClick=${() => redriveAll(group.letters, done)}>Send again</button>
-        <button type="button" class="button small" onClick=${() => discardAll(group.letters, done)}>Discard</button>
+        <button type="button" class="row-button" onClick=${() => redriveAll(group.letters, done)}>Send again</button>
+        <button type="button" class="row-button" onClick=${() => discardAll(group.letters, done)}>Discard</button>
       </span>
     </li>`)}</ul>
   <//>`;
@@ -163,10 +163,10 @@ function Chosen({ letters, clear, done }) {
 }
 
 const columns = [
-  { name: "at", label: "Came", kind: "number", phone: "lead", cell: (letter) => html`<${Ago} at=${letter.at} />` },
-  { name: "source", label: "From", kind: "tight", cell: sourceText },
-  { name: "reason", label: "Why it is dead", kind: "wide", link: true, cell: (letter) => html`<bdi>${letter.reason}</bdi>` },
+  { name: "reason", label: "Why it is dead", kind: "wide", link: true, phone: "lead", cell: (letter) => html`<bdi>${letter.reason}</bdi>` },
+  { name: "source", label: "Among", kind: "tight", cell: sourceText },
   { name: "saga", label: "Saga", kind: "mono", cell: (letter) => letter.saga_id && html`<${Link} to=${`sagas/${letter.saga_id}`} title=${letter.saga_id}>${letter.saga_id.slice(0, 13)}…<//>` },
+  { name: "at", label: "Came", kind: "number", cell: (letter) => html`<${Ago} at=${letter.at} />` },
 ];
 const resolved = [
   { name: "state", label: "Became", kind: "tight", cell: (letter) => html`<${LetterState} letter=${letter} />` },

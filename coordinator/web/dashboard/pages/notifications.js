@@ -80,7 +80,7 @@ function Subscribed({ items, again }) {
     { name: "waiting", label: "Waiting", kind: "number", cell: (one) => countText(one.waiting) },
     { name: "since", label: "Since", kind: "number", cell: (one) => html`<${Ago} at=${one.created_at} />` },
     { name: "by", label: "By", kind: "name", phone: "hide", cell: (one) => one.created_by },
-    { name: "verbs", label: "", kind: "verbs", cell: (one) => html`<button class="button small" aria-label=${`End the subscription of ${targetText(one)}`} onClick=${() => end(one)}>End</button>` },
+    { name: "verbs", label: "", kind: "verbs", cell: (one) => html`<button class="row-button" aria-label=${`End the subscription of ${targetText(one)}`} onClick=${() => end(one)}>End</button>` },
   ];
   return html`<${Table} label="Subscriptions" columns=${columns} rows=${items} keyOf=${(one) => one.id} tone=${(one) => one.circuit === "open" && "bad"} />`;
 }
@@ -93,7 +93,7 @@ function Circuit({ of }) {
   if (of.failures > 0) {
     return html`<${Badge} icon="alert" tone="warn">${of.circuit === "half_open" ? "tried again" : "failing"}<//> <small>${many(of.failures, "failure")} in a row: <bdi>${of.last_error}</bdi></small>`;
   }
-  return html`<${Badge} icon="check" tone="good">told<//>`;
+  return html`<${Badge} icon="check" tone="good" title="nothing it was told came to nothing">ready<//>`;
 }
 
 const columns = (targets, again) => [
@@ -104,8 +104,8 @@ const columns = (targets, again) => [
   { name: "attempts", label: "Attempts", kind: "number", cell: (one) => one.attempts },
   { name: "error", label: "Last error", kind: "wide", cell: (one) => one.last_error && html`<bdi>${one.last_error}</bdi>` },
   { name: "at", label: "Happened", kind: "number", cell: (one) => html`<${Ago} at=${one.created_at} />` },
-  { name: "verbs", label: "", kind: "verbs", cell: (one) => (one.status === "failed" || one.status === "delivered") &&
-    html`<button class="button small" onClick=${async () => (await redeliver(one)) && again()}>Tell again</button>` },
+  { name: "verbs", label: "", kind: "verbs", cell: (one) => one.status === "failed" &&
+    html`<button class="row-button" onClick=${async () => (await redeliver(one)) && again()}>Tell again</button>` },
 ];
 
 function Deliveries({ subscriptions }) {

@@ -32,7 +32,7 @@ export function Parked({ participant }) {
     { name: "why", label: "Why", kind: "wide", cell: (one) => html`<span class="why"><span>${one.reason.replaceAll("_", " ")}</span>${one.last_error && html`<span>${one.last_error}</span>`}</span>` },
     { name: "tries", label: "Tries", kind: "number", cell: (one) => one.tries },
     { name: "since", label: "Since", kind: "number", cell: (one) => html`<${Ago} at=${one.created_at} />` },
-    { name: "verbs", label: "", kind: "verbs", cell: (one) => html`<button class="button small" onClick=${() => again(one)}>Send again</button>` },
+    { name: "verbs", label: "", kind: "verbs", cell: (one) => html`<button class="row-button" onClick=${() => again(one)}>Send again</button>` },
   ];
   return html`<div class="parked"><${Section} title="Can't be sent" says="set aside by the relay, with why">
     <${Table} label="Commands that can't be sent" columns=${columns} rows=${found} keyOf=${(one) => one.id} tone=${() => "bad"} address=${(one) => href(`sagas/${one.saga_id}`)} />

@@ -31,8 +31,6 @@ export function Participant({ name }) {
 function Whole({ of }) {
   const { queue, recent } = of;
   return html`
-    ${of.pause && html`<p class="held">Paused for <${Ago} at=${of.pause.since} since />, by ${of.pause.by}: ${of.pause.reason}</p>`}
-    ${of.throttle && html`<p class="held">Held to ${of.throttle.rate_per_second} a second for <${Ago} at=${of.throttle.since} since />, by ${of.throttle.by}: ${of.throttle.reason}</p>`}
     <div class="figures">
       <${Figure} value=${of.workers_live} label=${of.workers_live === 1 ? "live worker" : "live workers"} bad=${of.workers_live === 0} />
       <${Figure} value=${of.in_flight} label="in flight" title="in the hands of its workers, by their own word" />

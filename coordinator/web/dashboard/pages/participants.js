@@ -89,7 +89,7 @@ export function State({ of }) {
 /** What may be done about what is sent to it. */
 export function Verbs({ of, done, small = false }) {
   const own = of.pause?.scope === "participant" ? of.pause : null;
-  const button = (label, does) => html`<button type="button" class=${`button ${small ? "small" : ""}`} aria-label=${`${label} ${of.name}`}
+  const button = (label, does) => html`<button type="button" class=${small ? "row-button" : "button"} aria-label=${`${label} ${of.name}`}
     onClick=${async () => (await does()) && done()}>${label}</button>`;
   return html`<span class="row-verbs">
     ${own ? button("Resume", () => endPause(own)) : button("Pause", () => beginPause("participant", of.name))}
