@@ -9,7 +9,7 @@ from coordinator.diagnosis.analyser import analyse
 from coordinator.diagnosis.cause import FaultClass
 from coordinator.saga.event import Answer
 from coordinator.store.observed import FailedStep, OccurrenceKind, Tallied
-from tests.diagnosis.cases import Says, Worker, World, fails, minutes
+from tests.diagnosis.cases import Says, Worker, World, fails, minutes, silence
 
 late = Says(Answer.SUCCEEDED, seconds=0.2, wait=45.0, worker="payment-1", version="1.0.0")
 
@@ -91,3 +91,18 @@ def test_a_saga_that_failed_twice_is_one_saga() -> None:
 
 def _undone(failure: FailedStep) -> FailedStep:
     return replace(failure, kind="compensation", at=minutes(0.5))
+
+
+def mute_fleet(answer: Says) -> World:
+    """No worker has ever given a sign of life, so that none counts as there."""
+    world = World(workers=[Worker("order", "order-1")])
+    for number in range(4):
+        world.saga(at=number / 10, charge_card=answer)
+    return world.happened(OccurrenceKind.BACKLOG, "participant payment", 0.1, awaited=3, in_flight=0, workers=0)
+
+
+def test_who_answers_is_there_whether_it_gives_signs_of_life_or_not() -> None:
+    broken = fails("RuntimeError", "something went wrong", worker="payment-1")
+    assert analyse(mute_fleet(broken).case()).verdict.cls is FaultClass.UNKNOWN
+    deserted = analyse(mute_fleet(silence).case()).verdict
+    assert (deserted.cls, str(deserted.culprit)) == (FaultClass.MISCONFIGURATION, "participant payment")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from amends.message import Answer, Command, Kind, Reply
+from coordinator.app import App
 from coordinator.diagnosis.diagnosis import Diagnosis
 from coordinator.diagnosis.explaining import row_of
 from coordinator.store.explained import RemedyRow, RemedyState
@@ -29,7 +30,13 @@ def unreachable(command: Command) -> Reply:
     return answer(command)
 
 
-def diagnosis_of(site: Site) -> Diagnosis:
+class Composed(Protocol):
+    """Whatever has a coordinator in it."""
+
+    app: App
+
+
+def diagnosis_of(site: Composed) -> Diagnosis:
     found = site.app.diagnosis
     assert found is not None
     return found
@@ -45,7 +52,7 @@ async def failed_saga(site: Site) -> str:
     return saga_id
 
 
-async def incident(site: Site, *, sagas: int = 1, family: str = "payment:timeout", step: str = "charge") -> str:
+async def incident(site: Composed, *, sagas: int = 1, family: str = "payment:timeout", step: str = "charge") -> str:
     """An incident of so many sagas; its id."""
     now = site.app.clock.now()
     ids = [new_id(now) for _ in range(sagas)]
@@ -54,13 +61,13 @@ async def incident(site: Site, *, sagas: int = 1, family: str = "payment:timeout
     return incident_id
 
 
-async def reported(site: Site, incident_id: str, version: int = 1, **more: Any) -> None:
+async def reported(site: Composed, incident_id: str, version: int = 1, **more: Any) -> None:
     """A report of it."""
     made = report(**{"incident_id": incident_id, "saga_id": None, "version": version, **more})
     assert await diagnosis_of(site).reports.put(row_of(made, digest=f"d{version}", failures=1), due_at=None)
 
 
-async def remedy(site: Site, incident_id: str, state: RemedyState = RemedyState.PROPOSED, **more: Any) -> str:
+async def remedy(site: Composed, incident_id: str, state: RemedyState = RemedyState.PROPOSED, **more: Any) -> str:
     now: datetime = site.app.clock.now()
     row = RemedyRow(
         id=new_id(now),

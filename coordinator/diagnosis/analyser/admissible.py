@@ -112,6 +112,5 @@ def _set_wrong(facts: Facts) -> bool:
         return True
     if facts.timings.slow_as_ever or facts.timings.late or facts.handlers.nobody:
         return True
-    deserted = any(not one.workers for one in facts.surroundings.backlogs)
-    silent = deserted or any(failure.cause == "no_consumer" for failure in facts.case.failures)
+    silent = bool(facts.deserted) or any(failure.cause == "no_consumer" for failure in facts.case.failures)
     return silent or _says(facts, SignalFamily.CONFIGURATION) or _says(facts, SignalFamily.UNKNOWN_HANDLER)

@@ -106,7 +106,6 @@ async def index(request: Request[Any, Any, Any]) -> Response[Index]:
             "definitions": "/v1/definitions",
             "sagas": "/v1/sagas",
             "overview": "/v1/overview",
-            "events": "/v1/events",
             "bulk": "/v1/bulk",
             "incidents": "/v1/incidents",
             "remedies": "/v1/remedies",

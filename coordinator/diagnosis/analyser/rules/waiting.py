@@ -148,7 +148,7 @@ def _nobody_can(facts: Facts) -> Iterator[Vote]:
         setting = setting_entity(f"{plain(symptom.definition)}.{plain(symptom.step)}", key)
         yield Vote(FaultClass.MISCONFIGURATION, 2.5, (handlers.ref, *facts.attempts_ref), setting, symptom.step)
     causes = [failure.cause for failure in facts.case.failures]
-    deserted = [one for one in facts.surroundings.backlogs if not one.workers]
+    deserted = facts.deserted
     if (deserted or "no_consumer" in causes) and not facts.surroundings.lost:
         refs = (*(one.ref for one in deserted[:2]), *facts.attempts_ref)
         scaled = scaled_down(facts)

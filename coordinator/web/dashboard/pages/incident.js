@@ -3,8 +3,8 @@ import { html, useEffect, useState } from "../dom.js";
 import { get, post, useAnswer } from "../api.js";
 import { incidentEvents, useLive } from "../live.js";
 import { copy } from "../parts/copy.js";
-import { many, rateText } from "../parts/count.js";
-import { Diagnosis, Sureness, wordOf } from "../parts/diagnosis.js";
+import { countText, rateText } from "../parts/count.js";
+import { Diagnosis, SurenessOf, wordOf } from "../parts/diagnosis.js";
 import { confirm } from "../parts/dialog.js";
 import { Answered, Empty, Trouble, say } from "../parts/notice.js";
 import { Page, Section } from "../parts/page.js";
@@ -42,7 +42,7 @@ function Whole({ of, problem, again }) {
     ${incident.resolution && html`<p class="note good">Resolved by <bdi>${incident.resolved_by}</bdi> <${Ago} at=${incident.resolved_at} />: <bdi>${incident.resolution}</bdi></p>`}
     <${Reach} incident=${incident} report=${of.report} />
     ${report ? html`<${Section} title="Report" verbs=${versions.length > 1 && html`<${Versions} versions=${versions} version=${version} change=${change} />`}>
-        <${Diagnosis} report=${report} remedies=${html`<${Remedies} remedies=${remedies} advice=${report.remedies} done=${again} />`} />
+        <${Diagnosis} report=${report} here=${{ headline: incident.headline }} remedies=${html`<${Remedies} remedies=${remedies} advice=${report.remedies} done=${again} />`} />
       <//>`
       : version ? html`<${Answered} of=${older}>${() => null}<//>`
       : html`<${Empty} title="It is not analysed yet." icon="wait"><p>That happens by itself within seconds; “Analyse now” does it at once.</p><//>`}
@@ -86,11 +86,11 @@ function Buttons({ incident, again }) {
 function Reach({ incident, report }) {
   const blast = report?.blast_radius;
   const facts = [
-    ["Failures", many(incident.failures, "failure")],
-    report && ["Sure", html`<${Sureness} share=${report.hypotheses[0].confidence} />`],
+    ["Failures", countText(incident.failures)],
+    report && ["Sure", html`<${SurenessOf} report=${report} />`],
     report?.onset && ["Began", html`<${Moment} at=${report.onset} /> <small><${Ago} at=${report.onset} /></small>`],
     blast && ["Still growing", blast.still_growing ? html`<${Badge} icon="alert" tone="bad">yes, ${rateText(blast.rate_per_minute)} a minute<//>` : html`<${Badge} icon="check" tone="good">no<//>`],
-    blast && ["Sagas failed", many(blast.sagas_failed, "", "").trim()],
+    blast && ["Sagas failed", countText(blast.sagas_failed)],
     blast && ["At risk", html`${blast.sagas_at_risk}<small> still to go through it</small>`],
     blast && ["Blocked", blast.sagas_stuck > 0 ? html`<${Badge} icon="stop" tone="bad">${blast.sagas_stuck}<//>` : "none"],
     blast?.definitions.length && ["Definitions", html`${blast.definitions.map((name, at) => html`${at > 0 && ", "}<${Link} to=${`definitions/${name}`}>${name}<//>`)}`],
@@ -144,7 +144,7 @@ function Kinds({ incident, kinds }) {
   const columns = [
     { name: "template", label: "Error", kind: "wide", link: true, cell: (one) => html`<code>${one.error_type}</code>${one.code && html` <code>${one.code}</code>`} <bdi>${one.template}</bdi>` },
     { name: "step", label: "Step", kind: "mono", cell: (one) => `${one.step}${one.kind === "compensation" ? " (compensation)" : ""}` },
-    { name: "count", label: "Failures", kind: "number", cell: (one) => many(one.count, "", "").trim() },
+    { name: "count", label: "Failures", kind: "number", cell: (one) => countText(one.count) },
     { name: "since", label: "Since", kind: "number", cell: (one) => html`<${Ago} at=${one.first_at} />` },
     { name: "last", label: "Last", kind: "number", cell: (one) => html`<${Ago} at=${one.last_at} />` },
   ];

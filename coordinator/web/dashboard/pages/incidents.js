@@ -2,7 +2,7 @@
 import { html, useMemo } from "../dom.js";
 import { incidentEvents } from "../live.js";
 import { useOverview } from "../overview.js";
-import { many } from "../parts/count.js";
+import { countText } from "../parts/count.js";
 import { Culprit, percent, wordOf } from "../parts/diagnosis.js";
 import { Choices, Filters } from "../parts/filters.js";
 import { Pager, Waiting, useLiveList } from "../parts/live-list.js";
@@ -49,8 +49,8 @@ const columns = [
   { name: "status", label: "Status", kind: "tight", phone: "lead", cell: (one) => html`<${IncidentStatus} status=${one.status} />` },
   { name: "headline", label: "What is wrong", kind: "wide", link: true, cell: (one) => html`<bdi>${one.headline || "Not analysed yet"}</bdi>` },
   { name: "cause", label: "Cause", cell: (one) => one.cls && html`${wordOf(one.cls)}${one.culprit && html` <small>${wordOf(entityOf(one.culprit).kind)} <bdi>${entityOf(one.culprit).name}</bdi></small>`}` },
-  { name: "sure", label: "Sure", kind: "number", cell: (one) => (one.confidence === null ? "" : percent(one.confidence)) },
-  { name: "failures", label: "Failures", kind: "number", cell: (one) => many(one.failures, "", "").trim() },
+  { name: "sure", label: "Sure", kind: "number", cell: (one) => (one.confidence === null || one.cls === "unknown" ? "" : percent(one.confidence)) },
+  { name: "failures", label: "Failures", kind: "number", cell: (one) => countText(one.failures) },
   { name: "since", label: "Since", kind: "number", cell: (one) => html`<${Ago} at=${one.first_at} />` },
   { name: "last", label: "Last failure", kind: "number", cell: (one) => html`<${Ago} at=${one.last_at} />` },
 ];

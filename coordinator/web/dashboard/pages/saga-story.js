@@ -51,8 +51,9 @@ function headline(saga) {
 function failed(saga, choose) {
   const { cause } = saga;
   if (!cause) {
-    const blocked = saga.steps.find((step) => step.status === "blocked");
-    return blocked?.error ? ["Failed", html`<${Step} name=${blocked.name} choose=${choose} />: ${worded(blocked.error)}`] : null;
+    const failing = saga.steps.find((step) => begun.has(step.status) && latest(step));
+    const name = failing?.status === "blocked" ? "Failed" : "Failing";
+    return failing ? [name, html`<${Step} name=${failing.name} choose=${choose} />: ${worded(latest(failing))}`] : null;
   }
   const step = saga.steps.find((one) => one.name === cause.step);
   const tries = step?.attempts.filter((attempt) => attempt.kind === "action").length ?? 0;
@@ -61,12 +62,15 @@ function failed(saga, choose) {
   return ["Failed", html`<${Step} name=${cause.step} choose=${choose} /> ${how}: ${step?.error ? worded(step.error) : html`<bdi>${cause.message}</bdi>`}`];
 }
 
+/** The newest error of a step. */
+const latest = (step) => step.attempts.findLast((attempt) => attempt.error)?.error ?? step.error;
+
 const worded = (error) => html`<code>${error.type}</code> <bdi>${error.message}</bdi>`;
 
 function why(report) {
   if (!report) return null;
   const [first] = report.hypotheses;
-  return ["Why", html`<bdi>${report.headline}</bdi> <span class="hint">(${wordOf(first.cls)}, ${percent(first.confidence)})</span> <a href="#diagnosis" onClick=${toDiagnosis}>evidence</a>`];
+  return ["Why", html`<bdi>${report.headline}</bdi> <span class="hint">(${first.cls === "unknown" ? "no cause is known" : `${wordOf(first.cls)}, ${percent(first.confidence)}`})</span> <a href="#diagnosis" onClick=${toDiagnosis}>evidence</a>`];
 }
 
 function toDiagnosis(event) {
@@ -100,9 +104,9 @@ function waits(saga, choose) {
   if (!wait) return null;
   const since = wait.since ?? saga.updated_at;
   const counted = wait.attempt && wait.attempts_max && wait.attempts_max > 1 && wait.kind !== "blocked" ? ` (attempt ${wait.attempt} of ${wait.attempts_max})` : "";
-  const said = wait.kind === "blocked" || !wait.step
-    ? html`<bdi>${wait.message}</bdi>`
-    : html`${waitText(wait.kind, wait.participant)}, at <${Step} name=${wait.step} choose=${choose} />${counted}${wait.kind !== "reply" && html` — <bdi>${wait.message}</bdi>`}`;
+  const said = wait.kind !== "reply" || !wait.step
+    ? html`<bdi>${wait.message}</bdi>${counted}`
+    : html`${waitText(wait.kind, wait.participant)}, at <${Step} name=${wait.step} choose=${choose} />${counted}`;
   return ["Waits for", html`${said}; for <${Ago} at=${since} since />${wait.until && html`, until <${Ago} at=${wait.until} />`}`];
 }
 

@@ -31,7 +31,7 @@ export function Verbs({ verbs, step, done, small = false, about = "" }) {
   return html`${verbs.map((verb) => html`
     <button key=${verb.verb} type="button" class=${small ? "button small" : "button"} title=${known[verb.verb]?.says}
       onClick=${() => begin(verb, step, done)}>${verbLabel(verb.verb)}${about ? ` ${about}` : ""}</button>`)}
-    ${verbs.some((verb) => verb.verb === "retry") && step && html`
+    ${step?.blocked === "action" && verbs.some((verb) => verb.verb === "retry") && html`
       <button key="another" type="button" class=${small ? "button small" : "button"} title="Try it again with an input that you change"
         onClick=${() => retryOtherwise(verbs.find((verb) => verb.verb === "retry"), step, done)}>Retry with another input</button>`}`;
 }

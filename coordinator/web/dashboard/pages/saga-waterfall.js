@@ -6,7 +6,7 @@ import { classes, html, useEffect, useState } from "../dom.js";
 import { now } from "../api.js";
 import { scaleOf } from "../parts/scale.js";
 import { StepStatus } from "../parts/status.js";
-import { clockText, durationText, exactText } from "../parts/time.js";
+import { Moment, clockText, durationText, exactText } from "../parts/time.js";
 
 const marksShown = { turned: "turned", blocked: "blocked", unblocked: "unblocked", asked: "asked for", finished: "finished", paused: "paused", resumed: "resumed" };
 const good = new Set(["succeeded", "nothing_to_undo"]);
@@ -37,7 +37,10 @@ export function Waterfall({ saga, timeline, chosen, choose }) {
         ${rows.map((row) => html`<${Row} key=${row.step.name} row=${row} scale=${scale} at=${at} chosen=${row.step.name === chosen} choose=${choose} />`)}
       </div>
       <${Legend} rows=${rows} scale=${scale} marks=${marks} />
-    </div>`;
+    </div>
+    <ol class="moments" aria-label="What happened meanwhile">${timeline.marks.map((mark) => html`<li key=${`${mark.seq} ${mark.kind}`}>
+      <span class="entry-at"><${Moment} at=${mark.at} /></span><strong>${mark.kind}</strong>
+      <span><bdi>${mark.text}</bdi>${mark.by && html` <span class="hint">by <bdi>${mark.by}</bdi></span>`}</span></li>`)}</ol>`;
 }
 
 /** The coordinator's time, each second while something is under way. */

@@ -51,22 +51,20 @@ function Whole({ saga, problem, timeline, look }) {
       mark=${html`<${SagaStatus} status=${saga.status} />`} says=${html`<${Facts} saga=${saga} />`}>
     ${problem && html`<${Trouble} problem=${problem} again=${look} />`}
     <${Story} saga=${saga} report=${report.value} choose=${choose} done=${look} />
+    <${Section} title="Steps" says=${saga.direction === "backward" ? "dashed: the way back" : ""}>
+      <${StepGraph} saga=${saga} chosen=${named} choose=${choose} /><//>
     <div class="saga-columns">
       <div class="saga-main">
-        <${Section} title="Steps" says=${saga.direction === "backward" ? "dashed: the way back" : ""}>
-          <${StepGraph} saga=${saga} chosen=${named} choose=${choose} /><//>
         <${Section} title="Along time">
           ${timeline.value ? html`<${Waterfall} saga=${saga} timeline=${timeline.value} chosen=${named} choose=${choose} />`
             : timeline.problem ? html`<${Trouble} problem=${timeline.problem} again=${timeline.again} />` : html`<${Loading} />`}
         <//>
+        <${Payload} key=${`${saga.id} input`} path=${`v1/sagas/${saga.id}/input`} title="Input of the saga" />
       </div>
       ${step && html`<${StepPanel} saga=${saga} step=${step} done=${look} />`}
     </div>
     ${report.value && html`<${Why} saga=${saga} report=${report.value} again=${report.again} />`}
     ${report.problem && !expected(report.problem) && html`<${Section} title="Diagnosis"><${Trouble} problem=${report.problem} again=${report.again} /><//>`}
-    <${Section} title="The whole saga">
-      <${Payload} key=${saga.id} path=${`v1/sagas/${saga.id}/input`} title="Input of the saga" />
-    <//>
     <${Section} title="History"><${History} key=${saga.id} id=${saga.id} revision=${saga.revision} /><//>
   <//>`;
 }

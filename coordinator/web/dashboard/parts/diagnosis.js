@@ -37,6 +37,7 @@ const certainties = {
 
 const claimKinds = { observation: "seen", inference: "so", impact: "impact", advice: "advice" };
 
+/** @param {{report: any, remedies: any, here?: {saga?: string, headline?: string}}} given `here`: what the page says already */
 export function Diagnosis({ report, remedies, here = {} }) {
   const [lit, setLit] = useState(new Set());
   const light = useMemo(() => ({ lit, point: (ids) => setLit(new Set(ids)) }), [lit]);
@@ -49,7 +50,7 @@ export function Diagnosis({ report, remedies, here = {} }) {
   return html`<${Lit.Provider} value=${{ ...light, find }}>
     <div class="diagnosis" ref=${field}>
       <div class="diagnosis-says">
-        <${Verdict} report=${report} />
+        <${Verdict} report=${report} here=${here} />
         ${report.claims.length + report.chain.length > 0 && html`<${Claims} report=${report} />`}
         <${Hypotheses} report=${report} here=${here} />
         ${report.ruled_out.length > 0 && html`<${RuledOut} list=${report.ruled_out} />`}
@@ -63,12 +64,12 @@ export function Diagnosis({ report, remedies, here = {} }) {
   <//>`;
 }
 
-function Verdict({ report }) {
+function Verdict({ report, here }) {
   const made = report.source === "model" ? `worded by ${report.model ?? "a model"}` : "by rules";
   return html`<div class="verdict">
-    <p class="verdict-headline"><bdi>${report.headline}</bdi></p>
+    ${report.headline !== here.headline && html`<p class="verdict-headline"><bdi>${report.headline}</bdi></p>`}
     <p class="verdict-says">${[
-      html`<span><${Sureness} share=${report.hypotheses[0].confidence} /></span>`,
+      html`<span><${SurenessOf} report=${report} /></span>`,
       report.phase === "compensation" ? html`<span>while compensating</span>` : html`<span>on the way forward</span>`,
       report.transience !== "unknown" && html`<span>${report.transience}</span>`,
       report.contested && html`<${Badge} icon="alert" tone="warn">contested: the model and the rules disagree<//>`,
@@ -77,6 +78,12 @@ function Verdict({ report }) {
     ${report.symptom && html`<p class="symptom"><code>${report.symptom_step}</code> <bdi>${report.symptom}</bdi></p>`}
     ${report.flags.length > 0 && html`<ul class="flags">${report.flags.map((flag) => html`<li key=${flag} title=${wordOf(flag)}>${flags[flag] ?? wordOf(flag)}</li>`)}</ul>`}
   </div>`;
+}
+
+/** How sure a report is of its verdict. Being sure that nothing is known is no sureness. */
+export function SurenessOf({ report }) {
+  const [first] = report.hypotheses;
+  return first.cls === "unknown" ? html`<${Badge} icon="ring" tone="warn">no cause is known<//>` : html`<${Sureness} share=${first.confidence} />`;
 }
 
 /** How sure: a word, a number and a bar. */
@@ -92,7 +99,7 @@ function Rests({ on, children, name = "", as = "li" }) {
   const hear = on.length === 0 ? {} : {
     tabindex: 0, onPointerEnter: () => point(on), onPointerLeave: () => point([]), onFocusIn: () => point(on), onFocusOut: () => point([]),
   };
-  return html`<${as} ...${told} ...${hear}>${children}<${Cited} on=${on} /><//>`;
+  return html`<${as} ...${told} ...${hear}>${as === "tr" ? null : html`<${Cited} on=${on} />`}${children}<//>`;
 }
 
 function Cited({ on }) {
@@ -115,8 +122,8 @@ function Claims({ report }) {
 function Hypotheses({ report, here }) {
   return html`<${Section} title="What it may be">
     <ol class="hypotheses">${report.hypotheses.map((one) => html`<${Rests} key=${one.rank} on=${one.supports}>
-      <span class="hypothesis"><strong>${wordOf(one.cls)}</strong>${one.culprit && html`: <${Culprit} of=${one.culprit} here=${here} />`}
-        <${Sureness} share=${one.confidence} /></span>
+      <span class="hypothesis"><span><strong>${wordOf(one.cls)}</strong>${one.culprit && html`: <${Culprit} of=${one.culprit} here=${here} />`}</span>
+        ${(one.cls !== "unknown" || report.hypotheses.length > 1) && html`<${Sureness} share=${one.confidence} />`}</span>
       ${one.contradicts.length > 0 && html`<span class="against">against it: <${Cited} on=${one.contradicts} /></span>`}
       ${one.missing.length > 0 && html`<ul class="missing">${one.missing.map((line) => html`<li>not known: <bdi>${line}</bdi></li>`)}</ul>`}
     <//>`)}</ol>

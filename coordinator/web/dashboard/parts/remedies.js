@@ -39,12 +39,12 @@ export function Remedies({ remedies, advice, done }) {
   const others = advice.filter((one) => !decided.has(one.kind));
   if (remedies.length + others.length === 0) return null;
   return html`<${Section} title="What to do"><ul class="remedies">
-    ${remedies.map((remedy) => html`<${Remedy} key=${remedy.id} remedy=${remedy} done=${done} />`)}
+    ${remedies.map((remedy) => html`<${Remedy} key=${remedy.id} remedy=${remedy} text=${advice.find((one) => one.kind === remedy.kind)?.text} done=${done} />`)}
     ${others.map((one, at) => html`<li key=${at}><p><strong>${named(one.kind)}</strong> <span class="hint">${one.kind in kinds ? "" : "for people to do"}</span></p><p><bdi>${one.text}</bdi></p></li>`)}
   </ul><//>`;
 }
 
-function Remedy({ remedy, done }) {
+function Remedy({ remedy, text, done }) {
   const state = states[remedy.state] ?? { icon: "ring", tone: "quiet", word: wordOf(remedy.state), verbs: [] };
   const begin = async (verb) => {
     const { label, says } = verbs[verb];
@@ -61,8 +61,8 @@ function Remedy({ remedy, done }) {
   return html`<li class="remedy">
     <p class="remedy-head"><strong>${named(remedy.kind)}</strong> <bdi class="hint">${remedy.scope}</bdi> <${Badge} icon=${state.icon} tone=${state.tone}>${state.word}<//>
       <span class="remedy-verbs">${state.verbs.map((verb) => html`<button key=${verb} type="button" class="button small" title=${verbs[verb].says} onClick=${() => begin(verb)}>${verbs[verb].label}</button>`)}</span></p>
-    <p><bdi>${remedy.reason}</bdi></p>
-    <p class="hint">${remedy.automatic ? "begun by itself" : remedy.by ? html`by <bdi>${remedy.by}</bdi>` : "nobody decided yet"}, proposed <${Ago} at=${remedy.proposed_at} />
+    ${text && html`<p><bdi>${text}</bdi></p>`}
+    <p class="hint"><bdi>${remedy.reason}</bdi>; ${remedy.automatic ? "begun by itself" : remedy.by ? html`by <bdi>${remedy.by}</bdi>` : "nobody decided yet"}, proposed <${Ago} at=${remedy.proposed_at} />
       ${remedy.ends_at && !remedy.ended_at && html`, ends <${Ago} at=${remedy.ends_at} />`}${remedy.ended_at && html`, ended <${Ago} at=${remedy.ended_at} />`}
       ${measured(remedy)}${remedy.outcome && html`: <bdi>${remedy.outcome}</bdi>`}</p>
   </li>`;
