@@ -1,4 +1,4 @@
-"""A saga's page: what went wrong first, both ways of its graph, its attempts along time, and what may be asked of it."""
+"""A saga's page: what went wrong first, both ways of its graph, its attempts in time, and what may be asked of it."""
 
 from __future__ import annotations
 
