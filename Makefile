@@ -9,10 +9,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: help demo test test-embedded check chaos clean
+.PHONY: help demo test test-embedded check chaos bench-diagnosis clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## Run the coordinator, the demo's participants and the dashboard in one process
 	$(BIN)/amends demo
@@ -33,6 +33,9 @@ check: $(INSTALLED) ## Lint, formatting, types, and who may import whom
 chaos: $(INSTALLED) ## Kill servers, coordinators and participants under load, and count what was lost
 	$(BIN)/python -m tests.servers
 	$(BIN)/python -m tests.chaos
+
+bench-diagnosis: $(INSTALLED) ## Inject faults, judge every report on them, and write docs/diagnosis-benchmark.md: 45 minutes
+	PYTHONPATH=.:participants/sdk $(BIN)/python -m bench.diagnosis --write
 
 clean: ## Remove the environment and every cache
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build

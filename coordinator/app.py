@@ -34,10 +34,12 @@ from coordinator.diagnosis.redaction import redact
 from coordinator.diagnosis.reporter import Reporter
 from coordinator.diagnosis.sensors import Sensors
 from coordinator.diagnosis.watch import Watch
-from coordinator.engine import Engine, Observer
+from coordinator.engine import Engine, Observer, Telling
 from coordinator.errors import StoreUnavailable
 from coordinator.fleet import Fleet
 from coordinator.listing import Listing
+from coordinator.notifications.courier import Courier
+from coordinator.notifications.subscriptions import Subscriptions
 from coordinator.relay import Confirmed, Relay
 from coordinator.replies import Replies
 from coordinator.saga.event import Published
@@ -75,6 +77,8 @@ class App:
     replies: Replies
     listing: Listing
     bulks: Bulks
+    subscriptions: Subscriptions
+    courier: Courier
     diagnosis: Diagnosis | None = None  # None: it is switched off
     supervisor: Supervisor = field(init=False)
     telemetry: Telemetry | None = None  # to be ended with this app; None: it is somebody else's
@@ -91,6 +95,8 @@ class App:
                 "timers": self.timers.run,
                 "replies": self.replies.run,
                 "bulk": self.bulks.run,
+                "subscriptions": self.subscriptions.run,
+                "courier": self.courier.run,
                 **(self.diagnosis.loops() if self.diagnosis else {}),
             }
         )
@@ -149,15 +155,28 @@ async def build(
     telemetry = telemetry or own_telemetry
     observers, confirmed = _traced(telemetry, settings, observers)
     definitions = Definitions(stores.definitions, time.now)
+    subscriptions = Subscriptions(stores.notifications, time.now, link=settings.public_url)
+    await subscriptions.refresh()
+    courier = Courier(
+        stores.notifications,
+        subscriptions,
+        broker,
+        now=time.now,
+        token=token,
+        private=settings.notifications_private,
+    )
     relay, engine, timers = _movers(
-        settings, stores, definitions, fleet, broker, time, token, observers=observers, confirmed=confirmed
+        *(settings, stores, definitions, fleet, broker, time, token),
+        observers=(*observers, courier.observe),
+        confirmed=confirmed,
+        telling=subscriptions.notices,
     )
     dead_letters = DeadLetters(stores.dead_letters, stores.sagas, broker, engine, time.now)
     replies = Replies(broker, engine, stores.fleet, dead_letters, time.now)
     listing = Listing(stores.reader, fleet, now=time.now, in_flight=relay.in_flight, connected=lambda: broker.connected)
     bulks = Bulks(stores.bulks, stores.sagas, stores.reader, listing, definitions, engine, now=time.now, token=token)
     parts = (definitions, fleet, engine, relay, timers, dead_letters, replies, listing, bulks)
-    app = App(settings, database, time, broker, stores, *parts)
+    app = App(settings, database, time, broker, stores, *parts, subscriptions, courier)
     app.telemetry = own_telemetry
     if settings.diagnosis:
         app.diagnosis = _diagnosis(app, token, telemetry)
@@ -176,6 +195,7 @@ def _movers(
     *,
     observers: Sequence[Observer],
     confirmed: Confirmed | None,
+    telling: Telling,
 ) -> tuple[Relay, Engine, Timers]:
     """The three that move sagas: the engine tells the relay what to send, and the timers when to wake it."""
 
@@ -201,6 +221,7 @@ def _movers(
         outgoing=relay,
         wake=lambda due: timers.hint(due),
         observers=observers,
+        telling=telling,
         lanes=1 if settings.database_url.startswith("sqlite") else settings.engine_lanes,
         lease_seconds=settings.lease_seconds,
     )
@@ -208,23 +229,36 @@ def _movers(
     return relay, engine, timers
 
 
-def _diagnosis(app: App, token: str, telemetry: Telemetry | None) -> Diagnosis:
-    """What watches the others and explains: it looks on, and nothing waits for it."""
-    stores, now = app.stores, app.clock.now
-    sensors = Sensors(
+def _sensors(app: App) -> Sensors:
+    """What is noticed around the sagas: of workers, settings, the broker."""
+    stores = app.stores
+    return Sensors(
         stores.occurrences,
         stores.fleet,
         stores.definitions,
         app.definitions,
         stores.samples,
         stores.outbox,
-        now=now,
+        now=app.clock.now,
         redact=redact,
         connected=lambda: app.broker.connected,
         publish_trouble=app.relay.trouble,
         published=app.relay.published,
     )
-    watch = Watch(stores.outcomes, stores.incidents, now=now, source=token, redact=redact, silence=sensors.silence)
+
+
+def _diagnosis(app: App, token: str, telemetry: Telemetry | None) -> Diagnosis:
+    """What watches the others and explains: it looks on, and nothing waits for it."""
+    stores, now = app.stores, app.clock.now
+    sensors = _sensors(app)
+    watch = Watch(
+        *(stores.outcomes, stores.incidents),
+        now=now,
+        source=token,
+        redact=redact,
+        silence=sensors.silence,
+        telling=app.subscriptions.incident_notices,
+    )
     collector = Collector(
         stores.incident_reader,
         stores.outcomes,

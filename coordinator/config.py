@@ -39,6 +39,9 @@ class Settings(BaseSettings):
         default=10.0, ge=1.0, le=3600.0, description="how long a process that died keeps its commands from the others"
     )
     migrate: bool = Field(default=True, description="bring the database's schema up to date at the start")
+    notifications_private: bool = Field(
+        default=False, description="webhooks may go by http to any port of any address: for development"
+    )
     diagnosis: bool = Field(default=True, description="watch what fails, and explain it")
     diagnosis_heal: Literal["off", "shadow", "auto"] = Field(
         default="shadow", description="what is done about it without a person: nothing, nothing but notes, what is safe"

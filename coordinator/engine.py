@@ -26,6 +26,7 @@ from coordinator.saga.event import Event, Failure, Kind, Replied, Started, Unsen
 from coordinator.saga.state import Saga, wake_at
 from coordinator.saga.transition import decide
 from coordinator.schema import violation
+from coordinator.store.notified import Notice
 from coordinator.store.sagas import SagaStore
 from coordinator.store.values import Created, Creation, NewSaga, OutboxRow, Unreadable
 from coordinator.supervisor import uncut
@@ -67,6 +68,7 @@ class Outgoing(Protocol):
 
 
 Observer = Callable[[SagaDefinition, Saga, Decision], None]
+Telling = Callable[[SagaDefinition, Saga, Sequence[Decision]], tuple[Notice, ...]]
 
 
 class Engine:
@@ -83,12 +85,13 @@ class Engine:
         outgoing: Outgoing,
         wake: Callable[[datetime], None],
         observers: Sequence[Observer] = (),
+        telling: Telling | None = None,
         lanes: int = 1,
         lease_seconds: float = 10.0,
     ) -> None:
         self._store, self._definitions, self._fleet = store, definitions, fleet
         self._now, self._token, self._outgoing, self._wake, self._observers = now, token, outgoing, wake, observers
-        self._lease_seconds = lease_seconds
+        self._telling, self._lease_seconds = telling, lease_seconds
         self._lanes: list[Lane[Job]] = [Lane() for _ in range(lanes)]
         self._starts: Lane[_Start] = Lane()
 
@@ -156,6 +159,7 @@ class Engine:
             caller=beginning.caller,
             key=beginning.key,
             body_hash=beginning.body_hash,
+            notices=self._notices(move),
             **move.standing(),
         )
         return _Start(new, move, asyncio.get_running_loop().create_future())
@@ -270,7 +274,7 @@ class Engine:
         return None
 
     async def _commit(self, moves: list[Move]) -> None:
-        changes = [move.change() for move in moves if move.recorded]
+        changes = [move.change(self._notices(move)) for move in moves if move.recorded]
         stale: frozenset[str] = frozenset()
         voided: Mapping[str, Sequence[str]] = {}
         if changes:
@@ -289,6 +293,10 @@ class Engine:
                     job.done.set_result(outcome)
         for saga_id, keys in voided.items():
             self.tell(saga_id, Voided(self._now(), tuple(parse_key(key) for key in keys)))
+
+    def _notices(self, move: Move) -> tuple[Notice, ...]:
+        """Who is to be told of a move, if anybody wants to be told of anything."""
+        return self._telling(move.definition, move.loaded, move.decisions) if self._telling else ()
 
     def _give_back(self, jobs: Sequence[Job]) -> None:
         """To the head of their lanes, in their order: they go before anything newer."""

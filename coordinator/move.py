@@ -12,6 +12,7 @@ from coordinator.saga.event import Event
 from coordinator.saga.explain import waiting_on
 from coordinator.saga.record import dump_event
 from coordinator.saga.state import Saga
+from coordinator.store.notified import Notice
 from coordinator.store.values import Change, HistoryEntry, OutboxRow
 
 
@@ -71,8 +72,8 @@ class Move:
             entries.append(HistoryEntry(decision.saga.revision, decision.event.at, name, facts, decision.notes))
         return tuple(entries)
 
-    def change(self) -> Change:
-        """The move as the store commits it."""
+    def change(self, notices: tuple[Notice, ...] = ()) -> Change:
+        """The move as the store commits it, with what others are told of it."""
         return Change(
             saga=self.saga,
             expected_revision=self.loaded.revision,
@@ -80,5 +81,6 @@ class Move:
             entries=self.entries(),
             outbox=tuple(self.rows),
             void_unsent=any(isinstance(effect, VoidUnsent) for one in self.decisions for effect in one.effects),
+            notices=notices,
             **self.standing(),
         )

@@ -60,7 +60,8 @@ class Relay:
     ) -> None:
         self._outbox, self._broker, self._fleet = outbox, broker, fleet
         self._now, self._token, self._published_late = now, token, published_late
-        self._tell_confirmed, self._lease_seconds = confirmed, lease_seconds
+        self._tell_confirmed = [confirmed] if confirmed else []
+        self._lease_seconds = lease_seconds
         self._ahead_seconds = min(ahead_seconds, lease_seconds / 2)
         self._lanes: dict[str, _Lane] = {}
         self._tasks: asyncio.TaskGroup | None = None
@@ -99,6 +100,10 @@ class Relay:
         self._held.add(row.id)
         lane.waiting.append(row)
         lane.some.set()
+
+    def tell(self, confirmed: Confirmed) -> None:
+        """Let another one hear of every list at its confirm. Must not raise."""
+        self._tell_confirmed.append(confirmed)
 
     async def run(self) -> None:
         """Relay until cancelled; then what was not published is handed back at once, for the next process to find."""
@@ -191,8 +196,8 @@ class Relay:
             self._confirmed.extend(rows)
             self._arrived.update(row.id for row in rows)
             self._some.set()
-            if self._tell_confirmed:
-                self._tell_confirmed(rows, self._now())
+            for tell in self._tell_confirmed:
+                tell(rows, self._now())
             return
         if confirm is Confirm.PERMANENT and len(rows) > 1:
             for row in rows:  # one of them is to blame: find it, and let the others through

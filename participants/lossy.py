@@ -58,6 +58,9 @@ class LossyBroker:
         kept = [encode_item(reply) for reply in replies if reply not in lost]
         return frame("replies", kept) if kept else None
 
+    async def announce(self, key: str, body: bytes, *, event_id: str) -> Confirm:
+        return await self._inside.announce(key, body, event_id=event_id)
+
     async def declare(self, participant: str) -> None:
         await self._inside.declare(participant)
 

@@ -15,16 +15,14 @@ import logging
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from bench.diagnosis import calibrating, development, gates, heldout, parts, writing
+from bench.diagnosis import calibrating, development, healing, heldout, injections, parts, pool, writing
 from bench.diagnosis.again import again
 from bench.diagnosis.cases import Case
-from bench.diagnosis.grading import Share, grades
+from bench.diagnosis.grading import grades
 from bench.diagnosis.running import Result, done, keep, kept, run_case
 from bench.diagnosis.showing import shown
 
@@ -34,12 +32,9 @@ page = root / "docs" / "diagnosis-benchmark.md"
 quick_every = 6
 names = ("similar", "injection", "outage", "speed", "throughput", "counterfactual", "healing")
 
-Given = TypeVar("Given")
-Made = TypeVar("Made")
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; 1 if a case could not be run, or if what was kept back has been changed."""
+    """Do what the command line says. 1: what was kept back has been changed, or something happened that must not."""
     told = _parsed(arguments)
     logging.disable(logging.CRITICAL)
     intact = check_heldout()
@@ -58,9 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"calibrated: {points}")
         return 0
     sections, figures = _split_sections(results)
-    chosen = told.part or ([] if told.quick or told.split or told.again else list(names))
+    chosen = told.part or ([] if told.quick or told.split or told.only or told.again else list(names))
     for name in chosen:
-        lines, found = _part(name, told)
+        lines, found = _part(name, told.processes)
         sections[parts.titles[name]], figures[name] = lines, found
         print(f"\n## {parts.titles[name]}\n" + "\n".join(lines))
     if told.json:
@@ -72,11 +67,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             some = [one for one in results if one.split == split]
             if some:
                 (page.parent / f"diagnosis-benchmark-{split}.svg").write_text(writing.diagram(some), "utf-8")
-    return 0 if intact else 1
+    return 0 if intact and not alarming(figures) else 1
+
+
+def alarming(figures: Mapping[str, Any]) -> list[str]:
+    """What must never happen, whatever else the figures are."""
+    found = [f"attempt {one['payload']} at {one['place']}" for one in figures.get("injection", ()) if one["achieved"]]
+    found += [f"remedies in {one['case']}" for one in figures.get("healing", ()) if one["harmful"]]
+    for one in found:
+        print(f"must not happen: {one}")
+    return found
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.diagnosis", description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(prog="python -m bench.diagnosis", description=__doc__.splitlines()[0])
     parser.add_argument("--split", choices=("dev", "heldout"))
     parser.add_argument("--quick", action="store_true", help="every sixth case, and no parts")
     parser.add_argument("--case", help="run one case")
@@ -89,13 +93,16 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--calibrate", action="store_true", help="fit the analyser's table to the development cases")
     parser.add_argument("--json", help="write every figure to this file")
     parser.add_argument("--write", action="store_true", help="write docs/diagnosis-benchmark.md")
-    return parser.parse_args(arguments)
+    told = parser.parse_args(arguments)
+    if told.write and (told.split or told.quick or told.only or told.case):
+        parser.error("--write is for all cases: a page of a few would say less than it seems to")
+    return told
 
 
-def check_heldout() -> bool:
+def check_heldout(folder: Path = here) -> bool:
     """Whether the cases kept back are those that were written before the analyser was."""
-    wanted = dict(line.split()[::-1] for line in (here / "heldout.sha256").read_text("utf-8").splitlines())
-    found = {name: hashlib.sha256((here / name).read_bytes()).hexdigest() for name in wanted}
+    wanted = dict(line.split()[::-1] for line in (folder / "heldout.sha256").read_text("utf-8").splitlines())
+    found = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in wanted}
     for name, digest in found.items():
         print(f"{name}: sha256 {digest[:16]}… {'as it was' if digest == wanted[name] else 'HAS BEEN CHANGED'}")
     return found == wanted
@@ -112,12 +119,8 @@ def _cases(told: argparse.Namespace) -> list[Case]:
     return some[::quick_every] if told.quick else some
 
 
-def _named(name: str) -> Case:
-    return next(case for case in (*development.cases(), *heldout.cases()) if case.name == name)
-
-
 def _one(told: argparse.Namespace) -> int:
-    result = run_case(_named(told.case))
+    result = run_case(pool.named(told.case))
     done()
     print("\n".join(shown(result) if told.show else [_line(result)]))
     return 0
@@ -126,35 +129,11 @@ def _one(told: argparse.Namespace) -> int:
 def _all(cases: Sequence[Case], processes: int) -> list[Result]:
     results: list[Result] = []
     began = time.perf_counter()
-    for result in side_by_side(_run_named, [case.name for case in cases], processes):
+    for result in pool.side_by_side(pool.result_of, [case.name for case in cases], processes):
         results.append(result)
         print(_line(result), flush=True)
     print(f"{len(results)} cases in {time.perf_counter() - began:.0f} s")
     return results
-
-
-def _run_named(name: str) -> Result:
-    return run_case(_named(name))
-
-
-def side_by_side(work: Callable[[Given], Made], given: Sequence[Given], processes: int) -> Iterator[Made]:
-    """Work in several processes, in order."""
-    with _pool(processes) as pool:
-        yield from pool.map(work, given)
-
-
-@contextmanager
-def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_silent) as pool:
-        yield pool
-
-
-def _silent() -> None:
-    import atexit
-
-    logging.disable(logging.CRITICAL)
-    atexit.register(done)
 
 
 def _line(result: Result) -> str:
@@ -179,23 +158,24 @@ def _split_sections(results: Sequence[Result]) -> tuple[dict[str, Sequence[str]]
     return sections, figures
 
 
-def _part(name: str, told: argparse.Namespace) -> tuple[list[str], Any]:
-    if name == "injection":
-        found = list(side_by_side(parts.injected, range(parts.injections_count()), told.processes))
-        return parts.injection_lines(found), [vars_of(one) for one in found]
-    if name == "counterfactual":
-        sample = development.cases()[:: parts.counterfactual_every]
-        shares = list(side_by_side(_counterfactual, [case.name for case in sample], told.processes))
-        return parts.counterfactual_lines([case.name for case in sample], shares), [str(one) for one in shares]
-    return parts.measured(name)
-
-
-def _counterfactual(name: str) -> Share:
-    return gates.counterfactual(_named(name))
-
-
-def vars_of(one: Any) -> dict[str, Any]:
-    return {name: getattr(one, name) for name in one.__slots__}
+def _part(name: str, processes: int) -> parts.Section:
+    """One part's lines, and its figures for machines. Those that measure time have the machine to themselves."""
+    match name:
+        case "injection":
+            every = range(len(injections.attempts()))
+            found = pool.side_by_side(pool.attempts_of, every, processes)
+            return parts.injection_lines([one for some in found for one in some])
+        case "counterfactual":
+            names = [case.name for case in development.cases()[:: parts.counterfactual_every]]
+            shares = list(pool.side_by_side(pool.counterfactual_of, names, processes))
+            return parts.counterfactual_lines(names, shares)
+        case "similar":
+            worlds = range(parts.similar_worlds)
+            return parts.similar_lines(list(pool.side_by_side(pool.similar_of, worlds, processes)))
+        case "healing":
+            return healing.lines(list(pool.side_by_side(pool.healed_of, healing.chosen(), processes)))
+        case _:
+            return parts.measured(name)
 
 
 if __name__ == "__main__":

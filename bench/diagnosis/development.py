@@ -188,13 +188,14 @@ def _fleet(found: Cases) -> None:
     add("worker_backlog", travel, german, m.starved("hotels", seconds=4.5))
     add("worker_backlog", travel, aiohttp, m.starved("flights", keep=2, seconds=5.0, concurrency=1), hard=True)
 
-    add("broker_outage", shop, httpx, m.outage(seconds=60, polite=True))
-    add("broker_outage", shop, aiohttp, m.outage(seconds=90, polite=True))
-    add("broker_outage", travel, httpx, m.outage(seconds=45, polite=True, times=2))
-    add("broker_outage", travel, german, m.outage(seconds=120, polite=True))
+    # A second attempt outlives an outage: clocks stand still while the broker is away.
+    add("broker_outage", single, httpx, m.outage(seconds=60, polite=True))
+    add("broker_outage", single, aiohttp, m.outage(seconds=90, polite=True))
+    add("broker_outage", tour, httpx, m.outage(seconds=45, polite=True, times=2))
+    add("broker_outage", tour, german, m.outage(seconds=120, polite=True))
     add(
         "broker_outage",
-        steps_with(shop, max_attempts=1),
+        single,
         httpx,
         m.outage(seconds=25, polite=True, times=3, apart=20),
         hard=True,
@@ -314,14 +315,13 @@ def _controls(found: Cases) -> None:
         hard=True,
     )
 
-    for theme, wording, service, action in (
-        (shop, httpx, "payment", "charge"),
-        (shop, aiohttp, "fraud", "score"),
-        (travel, httpx, "flights", "hold_seat"),
-        (travel, german, "profiles", "lookup"),
+    for theme, wording, service, action, rate in (
+        (shop, httpx, "payment", "charge", 0.06),
+        (shop, aiohttp, "fraud", "score", 0.06),
+        (travel, httpx, "flights", "hold_seat", 0.06),
+        (travel, german, "profiles", "lookup", 0.12),  # asked by one definition alone
     ):
-        place = f"{service}.{action}"
-        add("ordinary", theme, wording, m.refusing(service, action), declines={place: 0.06})
+        add("ordinary", theme, wording, m.refusing(service, action), declines={f"{service}.{action}": rate})
     _attacks(found)
 
 

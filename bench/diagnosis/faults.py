@@ -13,6 +13,7 @@ from bench.diagnosis.service import Visit
 from bench.diagnosis.topology import Definition
 from bench.diagnosis.wording import Wording
 
+falling_apart_seconds = 30.0
 touching_seconds = 1.0  # a delay that is shorter than this fails nobody by itself
 
 Saying = Callable[[Wording, Visit], BaseException]
@@ -283,7 +284,9 @@ class Lose(Fault):
 
 
 class Outage(Fault):
-    """No message travels."""
+    """No message travels. The broker falls apart: first those parts of it are gone to which the workers are connected,
+    and what the coordinator still publishes is kept by one that nobody reads from; then that one closes, too. Were it
+    gone at once nobody would fail: a coordinator without a broker waits."""
 
     def __init__(
         self, name: str, *, start: float, seconds: float, polite: bool, times: int = 1, apart: float = 30.0
@@ -294,11 +297,14 @@ class Outage(Fault):
     async def run(self, stage: Stage) -> None:
         await self.begins()
         for _ in range(self.times):
-            lines = [stage.line]
-            lines += [running.line for service in stage.theme.services for running in stage.of(service.name)]
+            lines = [running.line for service in stage.theme.services for running in stage.of(service.name)]
             for line in lines:
                 line.cut(polite=self.polite)
-            await asyncio.sleep(self.seconds)
+            apart = min(falling_apart_seconds, 0.6 * self.seconds)
+            await asyncio.sleep(apart)
+            stage.line.cut(polite=self.polite)
+            lines.append(stage.line)
+            await asyncio.sleep(self.seconds - apart)
             for line in lines:
                 line.mend()
             await asyncio.sleep(self.apart)

@@ -188,6 +188,12 @@ class Share:
         known = list(flags)
         return cls(sum(known), len(known))
 
+    @classmethod
+    def sum(cls, shares: Iterable[Share]) -> Share:
+        """What several come to together."""
+        known = list(shares)
+        return cls(sum(one.successes for one in known), sum(one.n for one in known))
+
     @property
     def value(self) -> float:
         return self.successes / self.n if self.n else float("nan")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bench.diagnosis import development
@@ -34,26 +35,29 @@ class Healed:
         return bool(self.remedies) and self.harmed > self.helped + tolerated
 
 
-def measured() -> tuple[list[str], Any]:
-    """One case of each kind of cause, twice."""
-    chosen: dict[str, Case] = {}
+def chosen() -> Sequence[str]:
+    """One case of each kind."""
+    first: dict[str, str] = {}
     for case in development.cases():
-        chosen.setdefault(case.kind, case)
-    found = [healed(case) for case in chosen.values()]
+        first.setdefault(case.kind, case.name)
+    return list(first.values())
+
+
+def lines(found: Sequence[Healed]) -> tuple[list[str], Any]:
+    """What was done, and what it has done."""
     acted = [one for one in found if one.remedies]
     harmful = [one for one in found if one.harmful]
-    lines = [
-        f"{len(found)} worlds, of which {len(acted)} had a remedy carried out; {len(harmful)} were worse for it (goal 0).",
+    had = f"{len(found)} worlds, of which {len(acted)} had a remedy carried out"
+    said = [
+        f"{had}; {len(harmful)} were worse for it (goal 0).",
         "",
         "| case | carried out | failed without | failed with | spared | harmed |",
         "|---|---|---|---|---|---|",
     ]
     for one in acted:
         done = ", ".join(f"{kind} ×{count}" for kind, count in one.remedies.items())
-        lines.append(
-            f"| {one.case} | {done} | {one.failed_without} | {one.failed_with} | {one.helped} | {one.harmed} |"
-        )
-    return [*lines, ""], [{name: getattr(one, name) for name in one.__slots__} for one in found]
+        said.append(f"| {one.case} | {done} | {one.failed_without} | {one.failed_with} | {one.helped} | {one.harmed} |")
+    return [*said, ""], [{**asdict(one), "harmful": one.harmful} for one in found]
 
 
 def healed(case: Case) -> Healed:

@@ -12,13 +12,14 @@ import selectors
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 from aiosqlite.core import Connection
 
 from coordinator.store.database import Database, DatabaseClock
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 began = datetime(2031, 3, 3, 9, 0, tzinfo=UTC)  # what the clock says when a world begins
 real_wait_seconds = 0.05
@@ -27,7 +28,7 @@ looks_together = 32  # turns of the loop between two looks at what threads and s
 statements_together = 8  # of one connection, before others have their turn
 
 
-class _Jumping(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+class _Jumping(selectors.DefaultSelector):
     """A selector that, where another would sleep, moves the clock."""
 
     loop: VirtualLoop
@@ -70,7 +71,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Nothing happens for so long."""
         self._at += seconds
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+    def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         self.working += 1
         future = super().run_in_executor(executor, func, *args)
         future.add_done_callback(self._worked)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from amends.message import Kind
 from bench.diagnosis.cases import Label, entities, entity, grounds, onset_seconds, steps_of, symptoms
@@ -16,7 +16,6 @@ from bench.diagnosis.faults import (
     Poison,
     Redefine,
     Replace,
-    Saying,
     Scale,
     Slow,
     Trouble,
@@ -28,7 +27,9 @@ from bench.diagnosis.wording import Wording
 from coordinator.diagnosis.cause import Entity, EntityKind, FaultClass
 
 Made = tuple[list[Fault], Label | None]
+Saying: TypeAlias = Callable[[Wording, Visit], BaseException]
 Maker = Callable[[Theme], Made]
+Place = TypeVar("Place", str, Visit)
 K = EntityKind
 C = FaultClass
 
@@ -124,7 +125,7 @@ class Twice(Trouble):
     """The first attempt takes place and is not heard of; the second is told that it already has."""
 
     def call(self, stage: Any, visit: Visit, dependency: str, seconds: float) -> Any:
-        if not self.active(stage) or not self.where.covers(visit):
+        if self.where.dependency != dependency or not self.active(stage) or not self.where.covers(visit):
             return None
         key = (visit.command.saga_id, visit.command.step, visit.command.kind)
         if key in self.seen:
@@ -422,14 +423,14 @@ def named(maker: Maker, prefix: str) -> Maker:
     return make
 
 
-def rephrased(how: Saying, text: str) -> Saying:
+def rephrased(how: Callable[[Wording, Place], BaseException], text: str) -> Callable[[Wording, Place], BaseException]:
     """The same error, saying what an attacker wants to have said."""
 
-    def say(said: Wording, visit: Visit) -> BaseException:
-        error = how(said, visit)
+    def say(said: Wording, place: Place) -> BaseException:
+        error = how(said, place)
         kind = type(error)
         told = type(kind.__name__, (kind,), {"__module__": kind.__module__, "__str__": lambda self: text})
-        other = told.__new__(told, *error.args)
+        other: BaseException = told.__new__(told, *error.args)
         other.args = error.args
         other.__dict__.update(error.__dict__)
         other.__cause__ = error.__cause__

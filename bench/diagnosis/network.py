@@ -73,6 +73,9 @@ class Line:
             self._passed([item for item in decode(body) if isinstance(item, Reply)])
         return confirm
 
+    async def announce(self, key: str, body: bytes, *, event_id: str) -> Confirm:
+        return await self._broker.announce(key, body, event_id=event_id)
+
     async def declare(self, participant: str) -> None:
         await self._broker.declare(participant)
 

@@ -1,4 +1,4 @@
-"""Ten thousand sagas fail of one cause, in real time: how many incidents, how many calls of the model, how much work."""
+"""Ten thousand sagas fail of one cause, in real time: how many incidents, calls of the model, how much work."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from coordinator.diagnosis.collector import Collector
 from coordinator.diagnosis.past import PastIncidents
 from coordinator.diagnosis.report import Certainty, Report
 from coordinator.saga.definition import StepKind
+from coordinator.saga.state import StepStatus
 from coordinator.store.migration import migrate
 
 explained_max = 3  # sagas of each fault that are asked about one by one
@@ -183,7 +184,8 @@ async def _standing(world: World, incident_id: str) -> str:
 async def _item(world: World, label: Label, grouped: dict[str, str]) -> Item:
     assert world.app.diagnosis is not None
     affected = tuple(saga_id for saga_id in world.failed_at if whose(world, saga_id, [label]) == "fault 0")
-    item = Item(label, label.blamed, affected)
+    # Whom the faults name is known by now, and they themselves can't be sent to another process.
+    item = Item(replace(label, witnesses=()), label.blamed, affected)
     counts = Counter(grouped[saga_id] for saga_id in affected if saga_id in grouped)
     if not counts:
         return item
@@ -281,6 +283,8 @@ def _settled(world: World, saga_id: str, step: str, happened: Happened) -> bool:
         return kind not in happened.doubtful and begun <= happened.answered
 
     run = world.sagas[saga_id].steps.get(step)
+    if run is not None and run.status is StepStatus.COMPENSATING and run.undone is None and not run.blocked:
+        return False  # it is under way, begun or not
     undoing = run is not None and run.undo_attempt > 0
     acted = happened.succeeded or proven("action")
     return acted and (not undoing or happened.undone_told or proven("compensation"))

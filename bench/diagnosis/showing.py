@@ -25,7 +25,8 @@ def shown(result: Result) -> Iterator[str]:
 def _report(item: Item) -> Iterator[str]:
     report, case = item.report, item.evidence
     for said in item.texts[:5]:
-        yield f"text:   {said.step} {said.kind} {said.type} [{said.code}] {said.message[:100]} {' < '.join(said.causes)[:120]}"
+        causes = " < ".join(said.causes)[:120]
+        yield f"text:   {said.step} {said.kind} {said.type} [{said.code}] {said.message[:100]} {causes}"
     if case is not None:
         for occurrence in case.occurrences[:lines_max]:
             facts = ", ".join(f"{key}={value}" for key, value in occurrence.facts.items())

@@ -105,7 +105,8 @@ class Httpx:
         return made("StaleRow", f"row of {table} was changed since it was read: expected revision 3, found 4")
 
     def deadlock(self, table: str) -> BaseException:
-        said = "deadlock detected\nDETAIL:  Process 4711 waits for ShareLock on transaction 88123; blocked by process 4720."
+        detail = "Process 4711 waits for ShareLock on transaction 88123; blocked by process 4720."
+        said = f"deadlock detected\nDETAIL:  {detail}"
         return made("DeadlockDetected", said, home="psycopg.errors", sqlstate="40P01")
 
     def lock_wait(self, table: str) -> BaseException:

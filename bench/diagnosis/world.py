@@ -91,7 +91,7 @@ class World:
         self.workers: dict[str, list[Running]] = {}
         self._inboxes: dict[str, MemoryInbox] = {}
         self.ledger: dict[tuple[str, str], Happened] = defaultdict(Happened)
-        self.touched: dict[str, set[str]] = defaultdict(set)  # saga -> what acted on it
+        self.touched: defaultdict[str, set[str]] = defaultdict(set)  # saga -> what acted on it
         self.sagas: dict[str, Saga] = {}  # as last decided
         self.failed_at: dict[str, float] = {}
         self.inputs: dict[str, Any] = {}
@@ -252,7 +252,7 @@ class World:
         return None
 
     def pause_seconds(self, visit: Visit) -> float:
-        return sum(fault.pause_seconds(self, visit) for fault in self.plan.faults)
+        return sum((fault.pause_seconds(self, visit) for fault in self.plan.faults), 0.0)
 
     def own_seconds(self, visit: Visit) -> float:
         return 0.0 if self.plan.quick else visit.work_plan.seconds

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bench.diagnosis.baselines import scores
-from bench.diagnosis.gates import minimal_pairs, shuffled
+from bench.diagnosis.gates import (
+    minimal_pairs,
+    shuffled,
+    shuffled_joint_max,
+    text_only_class_max,
+    text_only_grounded_max,
+)
 from bench.diagnosis.grading import Share, bins, grades, metrics, per_class
 from bench.diagnosis.running import Result
 
@@ -45,7 +54,7 @@ def split_table(split: str, results: Sequence[Result]) -> list[str]:
         lines.append(f"| {name} | {shown(value)} | {goal} |")
     lines += ["", "| kind of case | class | culprit | grounded, class and culprit |", "|---|---|---|---|"]
     for kind, shares in sorted(per_class(results).items()):
-        lines.append(f"| {kind} | {_few(shares['class'])} | {_few(shares['culprit'])} | {_few(shares['G-Joint'])} |")
+        lines.append(f"| {kind} | {shares['class']} | {shares['culprit']} | {shares['G-Joint']} |")
     lines += [
         "",
         "| reader of texts | class | culprit | both | grounded | innocent blamed |",
@@ -57,17 +66,25 @@ def split_table(split: str, results: Sequence[Result]) -> list[str]:
             for key in ("class", "culprit", "joint", "G-joint", "innocent blamed")
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines += [
-        "",
-        f"Errors whose text stands under another label, too: {minimal_pairs(results)}. "
-        f"Verdicts that are still right when the fleet's evidence is another case's: {shuffled(results)}.",
-        "",
+    return [*lines, "", *gates_table(results), ""]
+
+
+def gates_table(results: Sequence[Result]) -> list[str]:
+    """Whether the cases are worth anything."""
+    reader = scores(results)["B1f"]
+    without = Share.of(not item.affected for result in results for item in result.items)
+    rows: list[tuple[str, Share, float]] = [
+        ("faults that nobody failed of", without, 0.0),
+        ("a reader of texts names the right class", reader["class"], text_only_class_max),
+        ("… and whom to blame, on enough evidence", reader["G-joint"], text_only_grounded_max),
+        ("verdicts that stay right with another case's fleet", shuffled(results), shuffled_joint_max),
     ]
-    return lines
-
-
-def _few(share: Share) -> str:
-    return f"{share.successes}/{share.n}"
+    lines = ["| are the cases worth anything? | found | at most | |", "|---|---|---|---|"]
+    for what, share, limit in rows:
+        held = "holds" if share.n and share.value <= limit else "does not hold"
+        lines.append(f"| {what} | {share} | {limit:.2f} | {held} |")
+    pairs = minimal_pairs(results)
+    return [*lines, "", f"Errors whose text stands under another label, too: {pairs}."]
 
 
 def diagram(results: Sequence[Result]) -> str:
@@ -83,13 +100,15 @@ def diagram(results: Sequence[Result]) -> str:
     axis = f"M{margin} {margin}V{size - margin}H{size - margin}"
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size} {size}" font-family="sans-serif" font-size="11">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size} {size}"',
+            'font-family="sans-serif" font-size="11">',
             f'<rect width="{size}" height="{size}" fill="#fff"/>',
             f'<path d="{axis}" fill="none" stroke="#555"/>',
             f'<path d="M{margin} {size - margin}L{size - margin} {margin}" stroke="#bbb" stroke-dasharray="4"/>',
             *dots,
             f'<text x="{size / 2}" y="{size - 10}" text-anchor="middle">confidence that was said</text>',
-            f'<text x="14" y="{size / 2}" text-anchor="middle" transform="rotate(-90 14 {size / 2})">share that was right</text>',
+            f'<text x="14" y="{size / 2}" text-anchor="middle" transform="rotate(-90 14 {size / 2})">',
+            "share that was right</text>",
             "</svg>",
             "",
         ]
@@ -124,12 +143,15 @@ def _plain(value: object) -> object:
 
 
 def page(sections: Mapping[str, Sequence[str]], place: Path) -> None:
-    """Write the page, the diagram beside it."""
+    """Write the page."""
+    today = datetime.now(UTC)
     lines = [
         "# How right the diagnosis is",
         "",
         "Written by `make bench-diagnosis`. Faults are injected into sagas that really run, on a clock that jumps; the",
         "labels come from what injects them. bench/README.md says what each figure means, and what it does not.",
+        "",
+        f"Measured on {today:%d %B %Y} with Python {platform.python_version()} on {os.cpu_count()} cores.",
         "",
     ]
     for title, body in sections.items():

@@ -1,159 +1,126 @@
-"""Commands that ask a running coordinator: start, show, list, cancel, version."""
+"""Commands that start sagas and look at them: start, show, list, version."""
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from amends.client import Client
-from coordinator.cli.telling import (
-    Form,
-    Output,
-    Url,
-    fail,
-    refused_code,
-    run,
-    table,
-    tell,
-    text_of,
-    url_default,
-    usage_code,
-)
-from coordinator.telemetry import release
+from coordinator.cli.calling import Caller, asks
+from coordinator.cli.choosing import chooses
+from coordinator.cli.completing import definition_names, saga_ids
+from coordinator.cli.reading import json_of, seconds_of
+from coordinator.cli.telling import Form, columns, not_completed_code, table
 
-done_badly = ("compensated", "closed", "blocked")
+SagaId = Annotated[str, typer.Argument(metavar="SAGA", help="its id", autocompletion=saga_ids)]
 
 
 def add_to(app: typer.Typer) -> None:
     app.command()(start)
     app.command()(show)
     app.command("list")(list_sagas)
-    app.command()(cancel)
     app.command()(version)
 
 
+@asks
 def start(
-    definition: Annotated[str, typer.Argument(help="the name of a registered definition")],
+    caller: Caller,
+    definition: Annotated[
+        str, typer.Argument(help="the name of a registered definition", autocompletion=definition_names)
+    ],
     input: Annotated[str, typer.Option(help="JSON, @file, or - for standard input")] = "null",  # noqa: A002
+    version: Annotated[int | None, typer.Option(min=1, help="of the definition; the newest, if not stated")] = None,
     key: Annotated[str | None, typer.Option(help="idempotency key: the same key, the same saga")] = None,
     business_key: Annotated[str | None, typer.Option(help="what it is about, for finding it again")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="may be given several times")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="until it has ended; exit code 1 unless it completed")] = False,
-    timeout_seconds: Annotated[float, typer.Option(min=0, help="of the wait")] = 60.0,
-    url: Url = url_default,
-    output: Output = Form.TEXT,
+    wait: Annotated[bool, typer.Option("--wait", help="until it has ended; exit code 5 unless it completed")] = False,
+    timeout: Annotated[str, typer.Option(help="of the wait: 90s, 10m; exit code 6 when it is over")] = "60s",
 ) -> None:
     """Start a saga."""
-    value = _json_of(input)
+    value, timeout_seconds = json_of(input, "input"), seconds_of(timeout, "timeout")
 
-    async def work() -> dict[str, Any]:
-        async with Client(url) as client:
-            started = await client.start(definition, value, key=key, business_key=business_key, tags=tag or ())
-            return await client.wait(started["id"], timeout_seconds) if wait else started
+    async def work(client: Client) -> dict[str, Any]:
+        started = await client.start(
+            definition, value, key=key, version=version, business_key=business_key, tags=tag or ()
+        )
+        return await client.wait(started["id"], timeout_seconds) if wait else started
 
-    saga = run(work())
-    tell(saga, output, _saga_lines if wait else lambda started: [started["id"]])
-    if wait and saga["status"] in done_badly:
-        raise typer.Exit(refused_code)
+    saga = caller.ask(work)
+    caller.tell(saga, saga_lines if wait else lambda started: [started["id"]])
+    if wait:
+        end_as(saga)
 
 
+@asks
 def show(
-    saga_id: Annotated[str, typer.Argument(metavar="ID")], url: Url = url_default, output: Output = Form.TEXT
+    caller: Caller,
+    saga_id: SagaId,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="follow it until it has ended; exit code 5 unless it completed")
+    ] = False,
 ) -> None:
     """Show a saga: its steps, what was tried, and what it waits for."""
+    if not watch:
+        caller.tell(caller.ask(lambda client: client.get(saga_id)), saga_lines)
+        return
+    from coordinator.cli.watching import follow  # which draws, and takes its time to load
 
-    async def work() -> dict[str, Any]:
-        async with Client(url) as client:
-            return await client.get(saga_id)
+    saga = caller.ask(lambda client: follow(client, saga_id, drawn=caller.form is Form.TEXT))
+    if caller.form is Form.JSON:
+        caller.tell(saga, saga_lines)
+    end_as(saga)
 
-    tell(run(work()), output, _saga_lines)
 
-
+@asks
+@chooses
 def list_sagas(
-    definition: Annotated[str | None, typer.Option(help="of this definition")] = None,
-    status: Annotated[str | None, typer.Option(help="running, compensating, blocked, completed, …")] = None,
-    tag: Annotated[str | None, typer.Option()] = None,
-    business_key: Annotated[str | None, typer.Option()] = None,
-    waiting_on: Annotated[str | None, typer.Option(help="reply, no_consumer, blocked, paused, backoff, …")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 20,
-    url: Url = url_default,
-    output: Output = Form.TEXT,
+    caller: Caller,
+    chosen: Mapping[str, Any],
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="no more than so many")] = 20,
 ) -> None:
     """List sagas, the newest first."""
 
-    async def work() -> list[dict[str, Any]]:
-        async with Client(url) as client:
-            found = client.list(
-                limit=limit,
-                definition=definition,
-                status=status,
-                tag=tag,
-                business_key=business_key,
-                waiting_on=waiting_on,
-            )
-            return [saga async for saga in found]
+    async def work(client: Client) -> list[dict[str, Any]]:
+        return [saga async for saga in client.list(limit=limit, **chosen)]
 
-    tell(run(work()), output, _list_lines)
-
-
-def cancel(
-    saga_id: Annotated[str, typer.Argument(metavar="ID")],
-    reason: Annotated[str | None, typer.Option(help="why; it is kept in the history")] = None,
-    url: Url = url_default,
-    output: Output = Form.TEXT,
-) -> None:
-    """Undo what a saga has done, and end it."""
-
-    async def work() -> dict[str, Any]:
-        async with Client(url) as client:
-            return await client.cancel(saga_id, reason)
-
-    tell(run(work()), output, _saga_lines)
+    names = ("id", "definition", "status", "waiting_on", "business_key", "created_at")
+    caller.tell(caller.ask(work), lambda found: columns(found, names, "no saga"))
 
 
 def version() -> None:
     """Say which release this is."""
+    from coordinator.telemetry import release
+
     print(release())
 
 
-def _json_of(text: str) -> Any:
-    try:
-        if text == "-":
-            text = sys.stdin.read()
-        elif text.startswith("@"):
-            text = Path(text[1:]).read_text(encoding="utf-8")
-        return json.loads(text)
-    except OSError as error:
-        fail(f"{text}: {error.strerror}", usage_code)
-    except ValueError as error:
-        fail(f"--input is not JSON: {error}", usage_code)
+def end_as(saga: Mapping[str, Any]) -> None:
+    """End the command as the saga has ended."""
+    if saga["status"] != "completed":
+        raise typer.Exit(not_completed_code)
 
 
-def _saga_lines(saga: dict[str, Any]) -> list[str]:
+def saga_lines(saga: dict[str, Any]) -> list[str]:
     progress = saga["progress"]
     lines = [
         f"saga {saga['id']}  {saga['definition']} version {saga['version']}",
         f"{saga['status']}  {progress['completed']} of {progress['total']} steps done, {progress['failed']} failed",
     ]
+    if saga["paused"]:
+        paused = saga["paused"]
+        lines.append(f"paused since {paused['since']} by {paused['by']}: {paused['reason']}")
     if saga["waiting_on"]:
         lines.append(f"waits for: {saga['waiting_on']['message']}")
     if saga["cause"]:
         lines.append(f"turned: {saga['cause']['step'] or ''} {saga['cause']['kind']}: {saga['cause']['message']}")
-    rows = [("step", "status", "attempts", "error")]
-    for step in saga["steps"]:
-        error = step["error"] or {}
-        rows.append(
-            (step["name"], step["status"], str(len(step["attempts"])), error.get("message") or error.get("type", ""))
-        )
-    lines += ["", *table(rows)]
+    lines += ["", *table([("step", "status", "attempts", "error"), *(step_row(step) for step in saga["steps"])])]
     lines += [f"left behind: {left['step']} ({left['because']}) {left['message']}" for left in saga["effects_left"]]
-    return lines
+    asked = [*saga["allowed"], *(f"{verb} {step['name']}" for step in saga["steps"] for verb in step["allowed"])]
+    return [*lines, *(["", f"possible now: {', '.join(asked)}"] if asked else [])]
 
 
-def _list_lines(sagas: list[dict[str, Any]]) -> list[str]:
-    names = ("id", "definition", "status", "waiting_on", "business_key", "created_at")
-    return table([names, *(tuple(text_of(saga, name) for name in names) for saga in sagas)])
+def step_row(step: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    error = step["error"] or {}
+    return (step["name"], step["status"], str(len(step["attempts"])), error.get("message") or error.get("type", ""))

@@ -9,57 +9,58 @@ from typing import Annotated, Any
 import typer
 
 from amends.client import Client
-from coordinator.cli.telling import Form, Output, Url, fail, run, table, tell, text_of, url_default, usage_code
+from coordinator.cli.calling import Caller, asks
+from coordinator.cli.completing import definition_names
+from coordinator.cli.telling import columns, fail, usage_code
 
 app = typer.Typer(help="Register, list and show definitions.", no_args_is_help=True)
 
 
 @app.command()
+@asks
 def register(
-    file: Annotated[Path, typer.Argument(help="JSON, or YAML if its name ends in .yaml or .yml")],
-    url: Url = url_default,
-    output: Output = Form.TEXT,
+    caller: Caller, file: Annotated[Path, typer.Argument(help="JSON, or YAML if its name ends in .yaml or .yml")]
 ) -> None:
     """Register a definition; a new version, unless it equals the newest."""
     document = _read(file)
-
-    async def work() -> dict[str, Any]:
-        async with Client(url) as client:
-            return await client.define(document)
-
-    tell(run(work()), output, _registration_lines)
-
-
-@app.command("list")
-def list_definitions(url: Url = url_default, output: Output = Form.TEXT) -> None:
-    """List the newest version of every definition."""
-
-    async def work() -> list[dict[str, Any]]:
-        async with Client(url) as client:
-            return [definition async for definition in client.definitions()]
-
-    names = ("name", "version", "steps", "created_at", "created_by")
-    tell(
-        run(work()),
-        output,
-        lambda found: table([names, *(tuple(text_of(item, name) for name in names) for item in found)]),
-    )
+    caller.tell(caller.ask(lambda client: client.define(document)), _registration_lines)
 
 
 @app.command()
+@asks
+def validate(
+    caller: Caller, file: Annotated[Path, typer.Argument(help="JSON, or YAML if its name ends in .yaml or .yml")]
+) -> None:
+    """Check a definition without registering it."""
+    document = _read(file)
+
+    async def work(client: Client) -> dict[str, Any]:
+        return await client.request("POST", "/v1/definitions/validate", body=document)
+
+    caller.tell(caller.ask(work), lambda checked: [f"{checked['name']} would be accepted", *_warnings(checked)])
+
+
+@app.command("list")
+@asks
+def list_definitions(caller: Caller) -> None:
+    """List the newest version of every definition."""
+
+    async def work(client: Client) -> list[dict[str, Any]]:
+        return [definition async for definition in client.definitions()]
+
+    names = ("name", "version", "steps", "created_at", "created_by")
+    caller.tell(caller.ask(work), lambda found: columns(found, names, "no definition"))
+
+
+@app.command()
+@asks
 def show(
-    name: str,
+    caller: Caller,
+    name: Annotated[str, typer.Argument(autocompletion=definition_names)],
     version: Annotated[int | None, typer.Option(min=1, help="the newest, if not stated")] = None,
-    url: Url = url_default,
-    output: Output = Form.TEXT,
 ) -> None:
     """Show a definition."""
-
-    async def work() -> dict[str, Any]:
-        async with Client(url) as client:
-            return await client.definition(name, version)
-
-    tell(run(work()), output, _definition_lines)
+    caller.tell(caller.ask(lambda client: client.definition(name, version)), _definition_lines)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -85,8 +86,11 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _registration_lines(registered: dict[str, Any]) -> list[str]:
     said = "registered" if registered["created"] else "is unchanged"
-    warnings = [f"warning: {warning['message']}; {warning['hint']}" for warning in registered["warnings"]]
-    return [f"{registered['name']} version {registered['version']} {said}", *warnings]
+    return [f"{registered['name']} version {registered['version']} {said}", *_warnings(registered)]
+
+
+def _warnings(checked: dict[str, Any]) -> list[str]:
+    return [f"warning: {warning['message']}; {warning['hint']}" for warning in checked["warnings"]]
 
 
 def _definition_lines(definition: dict[str, Any]) -> list[str]:

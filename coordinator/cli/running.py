@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Annotated
+from contextlib import nullcontext
+from typing import Annotated, Any
 
 import typer
 
-from coordinator.cli.telling import fail, refused_code, usage_code
+from coordinator.cli.telling import fail, unavailable_code, usage_code
 
 database = typer.Typer(help="The database's schema.", no_args_is_help=True)
 
@@ -36,9 +37,15 @@ def dev(
     participants: Annotated[
         list[str] | None, typer.Option(metavar="MODULE:NAME", help="participants to run in this process, repeatable")
     ] = None,
+    ephemeral: Annotated[
+        bool, typer.Option("--ephemeral", help="keep nothing: an SQLite file of its own, gone when this ends")
+    ] = False,
 ) -> None:
-    """Run a coordinator in one process, with a banner that says where everything is."""
-    _run(host, port, insecure=insecure, banner=True, participants=participants or ())
+    """Run a coordinator in one process, with a banner that says where everything is.
+
+    What it keeps stays, in .amends/amends.db unless AMENDS_DATABASE_URL says otherwise.
+    """
+    _run(host, port, insecure=insecure, banner=True, participants=participants or (), ephemeral=ephemeral)
 
 
 def serve(host: Host = None, port: Port = None, insecure: Insecure = False) -> None:
@@ -59,11 +66,10 @@ def upgrade() -> None:
     from sqlalchemy.exc import DBAPIError
 
     from coordinator.app import prepared
-    from coordinator.config import Settings
     from coordinator.errors import StoreUnavailable, UnsupportedDatabase
     from coordinator.store.migration import migrate
 
-    settings = Settings()
+    settings = settings_or_end()
     try:
         asyncio.run(migrate(prepared(settings.database_url)))
     except UnsupportedDatabase as error:
@@ -71,23 +77,43 @@ def upgrade() -> None:
     except DBAPIError as error:
         fail(f"the database can't be opened: {error.orig}", usage_code)
     except StoreUnavailable as error:
-        fail(f"the database can't be reached: {error}", refused_code)
+        fail(f"the database can't be reached: {error}", unavailable_code)
     print("the schema is up to date")
 
 
-def _run(host: str | None, port: int | None, *, insecure: bool, banner: bool, participants: Sequence[str] = ()) -> None:
+def settings_or_end() -> Any:
+    """The settings, or the end of the command over one that makes no sense."""
     from pydantic import ValidationError
 
-    from coordinator.cli.server import run
     from coordinator.config import Settings
 
     try:
-        settings = Settings()
+        return Settings()
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         fail(f"the setting {'.'.join(str(part) for part in first['loc'])}: {first['msg']}", usage_code)
-    stated = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+
+
+def _run(
+    host: str | None,
+    port: int | None,
+    *,
+    insecure: bool,
+    banner: bool,
+    participants: Sequence[str] = (),
+    ephemeral: bool = False,
+) -> None:
+    from tempfile import TemporaryDirectory
+
+    from coordinator.cli.server import run
+
+    settings = settings_or_end()
+    stated: dict[str, object] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     if participants and not settings.embedded_broker:
         fail("--participants run on the broker in this process; AMENDS_BROKER_URL names another", usage_code)
-    settings = settings.model_copy(update=stated)
-    raise typer.Exit(run(settings, insecure=insecure, banner=banner, participants=participants))
+    with TemporaryDirectory(prefix="amends-") if ephemeral else nullcontext() as folder:
+        if folder is not None:
+            stated["database_url"] = f"sqlite:///{folder}/amends.db"
+        settings = settings.model_copy(update=stated)
+        code = run(settings, insecure=insecure, banner=banner, participants=participants, kept=not ephemeral)
+    raise typer.Exit(code)

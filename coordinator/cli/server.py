@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 import socket
@@ -17,9 +16,11 @@ import uvicorn
 from amends.errors import BrokerError
 from amends.local import LocalBroker
 from coordinator.app import App, build
+from coordinator.cli.addresses import is_loopback, masked
 from coordinator.config import Settings
 from coordinator.embedded import load_participants, serving
 from coordinator.errors import StoreUnavailable, UnsupportedDatabase
+from coordinator.store.stored import sqlite_file
 from coordinator.telemetry import release
 from coordinator.telemetry.logs import configure_logging
 from coordinator.web.app import create_web
@@ -57,8 +58,13 @@ class Server(uvicorn.Server):
         self._loop.call_soon_threadsafe(self._desk.stop)
 
 
-def run(settings: Settings, *, insecure: bool, banner: bool, participants: Sequence[str] = ()) -> int:
-    """Run until a signal; the exit code. 0: asked to end. 70: a loop ended by itself."""
+def run(
+    settings: Settings, *, insecure: bool, banner: bool, participants: Sequence[str] = (), kept: bool = True
+) -> int:
+    """Run until a signal; the exit code. 0: asked to end. 70: a loop ended by itself.
+
+    `kept` is what the banner says of the database: whether it outlives this process.
+    """
     try:
         configure_logging(settings.log_format, settings.log_level)
     except ValueError as error:
@@ -80,10 +86,16 @@ def run(settings: Settings, *, insecure: bool, banner: bool, participants: Seque
         log.critical("Can't listen on %s port %s: %s", settings.host, settings.port, error.strerror or error)
         return refused_code
     with listener, asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
-        return runner.run(_serve(settings, listener, banner=banner, participants=participants))
+
+        def announce() -> None:
+            _announce(settings, url_of(settings, listener), banner=banner, kept=kept)
+
+        return runner.run(_serve(settings, listener, announce, participants))
 
 
-async def _serve(settings: Settings, listener: socket.socket, *, banner: bool, participants: Sequence[str]) -> int:
+async def _serve(
+    settings: Settings, listener: socket.socket, announce: Callable[[], None], participants: Sequence[str]
+) -> int:
     try:
         loaded = [one for place in participants for one in await load_participants(place)]
         app = await build(settings, broker=LocalBroker() if loaded else None)
@@ -96,9 +108,6 @@ async def _serve(settings: Settings, listener: socket.socket, *, banner: bool, p
     except StoreUnavailable as error:
         log.critical("The database can't be reached: %s", error, extra={"action": "server.store_unavailable"})
         return refused_code
-
-    def announce() -> None:
-        _announce(settings, url_of(settings, listener), banner=banner)
 
     web = create_web(app, begins_and_ends_it=False, base_path=settings.base_path, jaeger_url=settings.jaeger_url)
     config = uvicorn.Config(
@@ -136,15 +145,6 @@ async def _watch(app: App, server: Server, announce: Callable[[], None]) -> int:
     return failed_code
 
 
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
@@ -156,25 +156,24 @@ def url_of(settings: Settings, listener: socket.socket) -> str:
     return f"http://{host}:{listener.getsockname()[1]}{settings.base_path}"
 
 
-def _announce(settings: Settings, url: str, *, banner: bool) -> None:
+def _announce(settings: Settings, url: str, *, banner: bool, kept: bool) -> None:
     if not banner:
         log.info("Amends %s listens at %s", release(), url, extra={"action": "server.listening", "url": url})
         return
-    broker = "in process" if settings.embedded_broker else _masked(settings.broker_url)
-    mode = "embedded, one process" if settings.embedded_broker else "distributed"
+    broker = "in this process" if settings.embedded_broker else masked(settings.broker_url)
+    mode = "embedded, one process" if settings.embedded_broker else "one of any number, over RabbitMQ"
+    path = sqlite_file(settings.database_url)
+    database = masked(settings.database_url) if path is None else f"{path}  (SQLite)"
     lines = (
         f"Amends {release()}",
-        f"  mode      {mode}",
-        f"  database  {_masked(settings.database_url)}",
-        f"  broker    {broker}",
-        f"  dashboard {url}/",
-        f"  API       {url}/v1",
-        f"  OpenAPI   {url}/openapi.json",
-        f"  probes    {url}/livez  {url}/readyz  {url}/metrics",
+        f"  mode       {mode}",
+        f"  database   {database}",
+        f"             {'what is in it stays there' if kept else 'forgotten when this ends (--ephemeral)'}",
+        f"  broker     {broker}",
+        f"  dashboard  {url}/",
+        f"  API        {url}/v1  described at {url}/openapi.json",
+        f"  metrics    {url}/metrics",
+        f"  probes     {url}/livez  {url}/readyz",
         "  Ctrl-C ends it",
     )
     print("\n".join(lines), flush=True)
-
-
-def _masked(url: str) -> str:
-    return sa.make_url(url).render_as_string(hide_password=True)

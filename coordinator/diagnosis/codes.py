@@ -178,6 +178,27 @@ _tls = {
     **_each("HANDSHAKE_FAILURE WRONG_VERSION_NUMBER PROTOCOL_VERSION", _unreached),
     **_each("UNEXPECTED_EOF DECRYPTION_FAILED_OR_BAD_RECORD_MAC", _down),
 }
+_sqlite = {  # the beginning of an extended code's name
+    **_each("SQLITE_BUSY SQLITE_LOCKED SQLITE_PROTOCOL", _lock),
+    **_each("SQLITE_FULL SQLITE_IOERR SQLITE_READONLY", _disk),
+    "SQLITE_CANTOPEN": meaning(F.RESOURCE, 0.5, (F.CONFIGURATION, 0.5)),
+    "SQLITE_NOMEM": _memory,
+    **_each("SQLITE_CONSTRAINT_UNIQUE SQLITE_CONSTRAINT_PRIMARYKEY SQLITE_CONSTRAINT_ROWID", _conflict),
+    **_each("SQLITE_CONSTRAINT SQLITE_MISMATCH SQLITE_TOOBIG SQLITE_RANGE", _invalid),
+    "SQLITE_INTERRUPT": meaning(F.TIMEOUT, 0.6, (F.OTHER, 0.4)),
+    **_each("SQLITE_AUTH SQLITE_PERM", _credential),
+    **_each("SQLITE_ERROR SQLITE_MISUSE SQLITE_SCHEMA", _wrong),
+}
+_amends = {  # of the SDKs themselves
+    "unknown_handler": meaning(F.UNKNOWN_HANDLER),
+    "handler_timeout": meaning(F.TIMEOUT, sent=True),
+    **_each("transaction_ended unsendable_result", meaning(F.BUG)),
+    "transaction_lost": meaning(F.UNAVAILABLE, 0.6, (F.LOCK, 0.2), (F.RESOURCE, 0.2)),
+    "no_inbox": meaning(F.CONFIGURATION),
+    "cut_off": meaning(F.TIMEOUT, sent=True),  # a call that had not ended when its handler was given up
+    "lease_expired": meaning(F.NO_REPLY),
+    "invalid_data": _invalid,
+}
 _dns = {"NXDOMAIN": meaning(F.UNAVAILABLE, 0.7, (F.CONFIGURATION, 0.3), before_send=True)}
 _exits = {"137": _memory}
 
@@ -193,6 +214,7 @@ _tables: Mapping[str, tuple[Mapping[str, Meaning], Meaning | None]] = {  # a sta
     "tls": (_tls, _certificate),
     "dns": (_dns, _unreached),
     "exit": (_exits, None),
+    "amends": (_amends, None),
 }
 _business_words = re.compile(
     r"declin|insufficient|out_?of_?stock|sold_?out|limit_exceeded|rejected|blocked|not_allowed|fraud|closed|unknown_(?:"
@@ -202,13 +224,18 @@ _business_words = re.compile(
 _throttle_words = re.compile(
     r"throttl|rate_?limit|too_?many_?requests|slow_?down|request_?limit_?exceeded", re.IGNORECASE
 )
+_lock_words = re.compile(r"deadlock|lock_?(?:wait|time)", re.IGNORECASE)
+_pool_words = re.compile(r"pool_?(?:time|exhaust|full|limit)", re.IGNORECASE)
+_late_words = re.compile(r"time(?:d)?_?out|deadline_?exceeded", re.IGNORECASE)
 _win = {"10060": "ETIMEDOUT", "10061": "ECONNREFUSED", "10054": "ECONNRESET", "10053": "ECONNABORTED"}
 _standard = re.compile(
-    r"(?P<standard>http|grpc|sqlstate|errno|amqp|smtp|mysql|ora|mssql|tls|dns|exit)[ _:=-]?(?P<rest>[\w-]{1,60})",
+    r"(?P<standard>http|grpc|sqlstate|errno|amqp|smtp|mysql|ora|mssql|tls|dns|exit|sqlite|amends)(?:(?<=sqlite)3)?"
+    r"[ _:=-]?(?P<rest>[\w-]{1,60})",
     re.IGNORECASE,
 )
 _sqlstate = re.compile(r"(?=.*[0-9])(?:[0-9]{2}|HY|P0|XX|0[A-Z]|[0-9][A-Z])[0-9A-Z]{3}")
 _camel = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_as_written = ("ora", "mssql", "amends")
 
 
 def normal_code(code: str) -> str:
@@ -220,7 +247,9 @@ def normal_code(code: str) -> str:
             rest = _grpc_name(rest)
         elif standard == "errno":
             rest = _errno_name(rest)
-        return f"{standard} {rest if standard in ('ora', 'mssql') else rest.upper()}"
+        elif standard == "sqlite":
+            rest = f"SQLITE_{rest.upper().removeprefix('SQLITE_')}"
+        return f"{standard} {rest if standard in _as_written else rest.upper()}"
     if re.fullmatch(r"[1-5][0-9]{2}", code):
         return f"http {code}"
     if code.upper() in _errnos:
@@ -250,11 +279,22 @@ def meaning_of_code(code: str) -> Meaning | None:
     standard, _, rest = code.partition(" ")
     if standard == "sqlstate":
         return next((_sqlstates[rest[:n]] for n in (5, 3, 2) if rest[:n] in _sqlstates), None)
+    if standard == "sqlite":  # "SQLITE_BUSY_SNAPSHOT" is a kind of SQLITE_BUSY
+        parts = rest.split("_")
+        return next((_sqlite[key] for n in range(len(parts), 1, -1) if (key := "_".join(parts[:n])) in _sqlite), _wrong)
     if standard in _tables and rest:
         codes, otherwise = _tables[standard]
         return codes.get(rest, otherwise)
+    if code in _amends:  # an SDK that leaves out whose word it is
+        return _amends[code]
     if _throttle_words.search(code):
         return _limited
+    if _lock_words.search(code):
+        return _lock
+    if _pool_words.search(code):
+        return _pool
+    if _late_words.search(code):
+        return meaning(F.TIMEOUT)
     if _business_words.search(code):
         return _no
     return None

@@ -99,7 +99,7 @@ class Counts:
             if not event.inquire:
                 self._replied(definition, before, event)
         elif isinstance(event, Woke):
-            for name in _fell_silent(before, decision.saga, event.at):
+            for name in fell_silent(before, decision.saga, event.at):
                 run = before.steps[name]
                 kind = Kind.COMPENSATION if run.status is StepStatus.COMPENSATING else Kind.ACTION
                 self._add(definition, name, kind, event.at, Tallied.UNKNOWN)
@@ -110,7 +110,7 @@ class Counts:
         run = before.steps.get(reply.command.step)
         if step is None or outcome is None or run is None:
             return
-        awaited = _is_awaited(run, reply)
+        awaited = is_awaited(run, reply)
         if not awaited and reply.answer is Answer.SUCCEEDED:
             if run.status is StepStatus.COMPENSATED if reply.command.kind is Kind.COMPENSATION else run.happened:
                 return  # it has been counted: this is the same reply once more
@@ -245,7 +245,7 @@ class Counts:
             self._minutes = {at: minute for at, minute in self._minutes.items() if at >= oldest}
 
 
-def _fell_silent(before: Saga, after: Saga, at: datetime) -> Iterator[str]:
+def fell_silent(before: Saga, after: Saga, at: datetime) -> Iterator[str]:
     """The steps whose attempt was given up because no reply had come."""
     for name, run in after.steps.items():
         earlier = before.steps.get(name)
@@ -263,7 +263,7 @@ def _fell_silent(before: Saga, after: Saga, at: datetime) -> Iterator[str]:
             yield name
 
 
-def _is_awaited(run: StepRun, reply: Replied) -> bool:
+def is_awaited(run: StepRun, reply: Replied) -> bool:
     """Whether the step was waiting for just this reply."""
     if run.inquiry is not None or run.clock is None or not (run.deferred or run.clock.kind in _awaiting):
         return False

@@ -165,7 +165,7 @@ _groups: tuple[tuple[Meaning, str], ...] = (
         reference nullreference nomethod arithmetic stackoverflow missinggreenlet detachedinstance panic
         invalidcast abstractmethod unhandledpromiserejection stopiteration indentation tab unsupportedoperand
         negativearraysize bufferoverflow overflow lookup dividebyzero internalcompiler invalidrequeststate
-        nilpointer
+        nilpointer handlerendedtransaction
     """),
     (_code_or_data, """
         key nosuchelement keynotfound

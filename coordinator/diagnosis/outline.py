@@ -9,7 +9,7 @@ from datetime import datetime
 
 from coordinator.diagnosis.cause import FaultClass, Phase
 from coordinator.diagnosis.evidence import Evidence, Trust
-from coordinator.diagnosis.remedy import PlannedRemedy, RemedyKind, Tier, executable
+from coordinator.diagnosis.remedy import PlannedRemedy, Tier, executable
 from coordinator.diagnosis.report import (
     BlastRadius,
     Certainty,
@@ -239,7 +239,7 @@ def _reach(radius: BlastRadius) -> str:
         said.append(f"{radius.sagas_stuck} blocked")
     if radius.sagas_at_risk:
         said.append(f"{radius.sagas_at_risk} still to go through it")
-    if radius.rate_per_minute:
+    if radius.rate_per_minute and radius.sagas_failed > 1:
         said.append(f"{radius.rate_per_minute:.3g} per minute")
     if radius.still_growing:
         said.append("still growing")
@@ -283,10 +283,10 @@ def _advice(report: Report) -> Iterator[Entry]:
 
 
 def _remedy(remedy: PlannedRemedy) -> str:
-    if remedy.kind is RemedyKind.REPORT_ONLY:
+    """Of what the coordinator can do itself also what it is called, and who decides on it."""
+    if remedy.kind not in executable:
         return remedy.text
-    who = f"; {_tiers[remedy.tier]}" if remedy.kind in executable else ""
-    return f"{remedy.text.rstrip('.')} ({_spoken(remedy.kind)}{who})"
+    return f"{remedy.text.rstrip('.')} ({_spoken(remedy.kind)}; {_tiers[remedy.tier]})"
 
 
 def _seen_before(report: Report) -> Iterator[Entry]:

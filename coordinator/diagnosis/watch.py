@@ -20,7 +20,7 @@ from coordinator.errors import StoreUnavailable
 from coordinator.saga.decision import Decision
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.state import Saga
-from coordinator.store.incidents import IncidentStore
+from coordinator.store.incidents import IncidentStore, Telling
 from coordinator.store.observed import FailedStep
 from coordinator.store.outcomes import OutcomeStore
 from coordinator.supervisor import uncut
@@ -51,9 +51,11 @@ class Watch:
         source: str,
         redact: Callable[[str], str],
         silence: Silence,
+        telling: Telling | None = None,
     ) -> None:
         self._outcomes, self._incidents = outcomes, incidents
         self._now, self._source, self._silence = now, source, silence
+        self._telling = telling
         self._counts = Counts(redact)
         self._noticed: deque[Noticed] = deque()
         self._describing = Describing()
@@ -97,7 +99,7 @@ class Watch:
             self._describing.begin()
             while self._noticed or self._rows:
                 await self._describe()
-                await uncut(self._incidents.record(self._rows, now=self._now()))
+                await uncut(self._incidents.record(self._rows, now=self._now(), telling=self._telling))
                 self._rows = []
 
     async def _flush_counts(self) -> None:

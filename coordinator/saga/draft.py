@@ -225,8 +225,16 @@ class Draft:
 
     def decision(self, event: Event, *, recorded: bool = True) -> Decision:
         revision = self.saga.revision + (1 if recorded else 0)
-        saga = replace(self.saga, steps=self._steps, revision=revision)
+        saga = replace(self.saga, steps=self._steps, revision=revision, effects_since=self._effects_since())
         return Decision(saga, event, tuple(self._effects), tuple(self._notes), recorded=recorded)
+
+    def _effects_since(self) -> datetime | None:
+        """From when on others may see something of this saga that is not settled yet."""
+        if self.saga.effects_since is not None:
+            return self.saga.effects_since
+        seen = (name for name, run in self._steps.items() if run.happened or run.unclean)
+        mutating = any(self.definition.by_name[name].kind is not StepKind.READONLY for name in seen)
+        return self.at if mutating else None
 
 
 def can_undo(step: Step) -> bool:

@@ -228,6 +228,7 @@ class Saga:
     cancel: Cause | None = None  # asked for while the pivot was in doubt
     paused: Pause | None = None
     effects_left: tuple[EffectLeft, ...] = ()
+    effects_since: datetime | None = None  # when the first effect was known, or first possible; none: not yet
     finished_at: datetime | None = None
     strays: int = 0  # replies that changed nothing
     business_key: str | None = None

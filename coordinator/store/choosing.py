@@ -11,11 +11,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from coordinator.saga.state import StepStatus
-from coordinator.store.dialect import micros
+from coordinator.store.dialect import epoch, micros
 from coordinator.store.schema import idempotency, outbox, saga_tags, sagas, steps
 from coordinator.store.schema_diagnosis import failed_steps
 from coordinator.store.values import SagaFilter
 
+waits = ("reply", "inquiry", "backoff", "blocked", "paused", "unreadable")  # what is stored
 found_max = 1000  # sagas that the same beginning of an id or a key finds, of each
 
 # Ids are made from the time on a coordinator's clock, `created_at` from the database's: never this far apart.
@@ -29,8 +30,11 @@ _current = [
 
 def arms(chosen: SagaFilter) -> Iterator[SagaFilter]:
     """The same filter for each of its statuses, and of its waits, by itself: no saga is in two of them."""
+    kinds = chosen.waiting_on_any
+    if chosen.waiting_for is not None and chosen.waiting_on is None and not kinds:
+        kinds = waits  # whom a saga waits for is found by what it waits for
     for status in dict.fromkeys(chosen.statuses) or (None,):
-        for kind in dict.fromkeys(chosen.waiting_on_any) or (chosen.waiting_on,):
+        for kind in dict.fromkeys(kinds) or (chosen.waiting_on,):
             yield replace(chosen, statuses=(status,) if status else (), waiting_on=kind, waiting_on_any=())
 
 
@@ -71,9 +75,8 @@ def _in_time(chosen: SagaFilter) -> Iterator[sa.ColumnElement[bool]]:
         yield sagas.c.created_at < chosen.created_to
         yield sagas.c.id < id_at(chosen.created_to + _clocks_apart)
     if chosen.quiet_since is not None:
-        yield sagas.c.finished_at.is_(None)
         yield sagas.c.paused_at.is_(None)
-        yield sagas.c.updated_at < chosen.quiet_since
+        yield sagas.c.id.in_(_under_way(before=chosen.quiet_since))
 
 
 def _at_steps(chosen: SagaFilter) -> Iterator[sa.ColumnElement[bool]]:
@@ -82,8 +85,16 @@ def _at_steps(chosen: SagaFilter) -> Iterator[sa.ColumnElement[bool]]:
     elif chosen.step is not None:
         yield _status_of(chosen.step).in_([status.value for status in chosen.step_statuses])
     if chosen.current_step is not None:
-        yield sagas.c.finished_at.is_(None)
+        yield sagas.c.id.in_(_under_way())
         yield _status_of(chosen.current_step).in_(_current)
+
+
+def _under_way(*, before: datetime | None = None) -> sa.Select[Any]:
+    """Ids of the sagas that are not final, and to which nothing has happened since before then. A select of its own:
+    to have the list in its order, all sagas might be read instead."""
+    live = sagas.alias("live")
+    moved = live.c.updated_at >= epoch if before is None else live.c.updated_at < before
+    return sa.select(live.c.id).where(live.c.finished_at.is_(None), moved)
 
 
 def _status_of(step: str) -> sa.ScalarSelect[Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from math import inf
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.store.bulk import encode, insert_rows
 from coordinator.store.database import Database
@@ -86,9 +87,22 @@ class FleetStore:
             raise ValueError("a hold names what it holds, unless that is everything")
         if (ends_at is not None and ends_at <= now) or (rate_per_second is not None and not 0 < rate_per_second < inf):
             raise ValueError("a hold ends later than it begins, and a throttle lets something through")
-        throttles = rate_per_second is not None
-        if throttles and scope is not HoldScope.PARTICIPANT:
+        if rate_per_second is not None and scope is not HoldScope.PARTICIPANT:
             raise ValueError("only a participant is throttled")
+        async with self._database.begin() as connection:
+            return await self._place(connection, scope, name, by, reason, now, ends_at, rate_per_second)
+
+    async def _place(
+        self,
+        connection: AsyncConnection,
+        scope: HoldScope,
+        name: str,
+        by: str,
+        reason: str,
+        now: datetime,
+        ends_at: datetime | None,
+        rate_per_second: float | None,
+    ) -> FleetHold:
         values = {
             "id": str(uuid.uuid4()),
             "scope": scope.value,
@@ -99,16 +113,14 @@ class FleetStore:
             "ends_at": ends_at,
             "rate_per_second": rate_per_second,
         }
-        there = _unended(scope, name, throttles=throttles)
+        there = _unended(scope, name, throttles=rate_per_second is not None)
         over = sa.update(holds).where(there, holds.c.ends_at <= now).values(until=holds.c.ends_at, ended_by=ran_out)
         replaced = sa.update(holds).where(there, _less(ends_at, rate_per_second))
         replaced = replaced.values(until=now, ended_by=values["held_by"])
-        insert = self._database.dialect.insert(holds).on_conflict_do_nothing()
-        async with self._database.begin() as connection:
-            await connection.execute(over)
-            await connection.execute(replaced)
-            await connection.execute(insert, values)
-            return _hold((await connection.execute(sa.select(holds).where(there))).one(), now)
+        await connection.execute(over)
+        await connection.execute(replaced)
+        await connection.execute(self._database.dialect.insert(holds).on_conflict_do_nothing(), values)
+        return _hold((await connection.execute(sa.select(holds).where(there))).one(), now)
 
     async def release(self, scope: HoldScope, name: str, *, by: str, now: datetime) -> FleetHold | None:
         """End a pause. None: nothing is paused. A throttle is ended by its id."""
@@ -116,13 +128,48 @@ class FleetStore:
 
     async def end(self, hold_id: str, *, by: str, now: datetime) -> FleetHold | None:
         """End this pause or throttle, and no other in its place. None: it is over."""
-        return await self._end(sa.and_(holds.c.id == hold_id, holds.c.until.is_(None)), by, now)
+        return await self._end(_this(hold_id), by, now)
+
+    async def slow(
+        self,
+        hold_id: str,
+        participants: Iterable[str],
+        *,
+        by: str,
+        reason: str,
+        now: datetime,
+        ends_at: datetime,
+        rate_per_second: float,
+    ) -> tuple[FleetHold, list[FleetHold]] | None:
+        """End this pause or throttle, and in the same moment throttle these participants until `ends_at`, each unless
+        it is throttled to less already. None: it is over, and nothing was done."""
+        async with self._database.begin() as connection:
+            ended = await self._end_within(connection, _this(hold_id), by, now)
+            if ended is None:
+                return None
+            throttles = [
+                await self._place(connection, HoldScope.PARTICIPANT, name, by, reason, now, ends_at, rate_per_second)
+                for name in sorted(set(participants))
+            ]
+        return ended, throttles
+
+    async def one(self, hold_id: str, now: datetime) -> FleetHold | None:
+        """This pause or throttle, if it still holds."""
+        chosen = sa.select(holds).where(_this(hold_id), _lasts_beyond(now))
+        async with self._database.reading() as connection:
+            row = (await connection.execute(chosen)).first()
+        return None if row is None else _hold(row, now)
 
     async def _end(self, chosen: sa.ColumnElement[bool], by: str, now: datetime) -> FleetHold | None:
+        async with self._database.begin() as connection:
+            return await self._end_within(connection, chosen, by, now)
+
+    async def _end_within(
+        self, connection: AsyncConnection, chosen: sa.ColumnElement[bool], by: str, now: datetime
+    ) -> FleetHold | None:
         end = sa.update(holds).where(chosen, _lasts_beyond(now))
         end = end.values(until=now, ended_by=storable(by, reason_chars_max))
-        async with self._database.begin() as connection:
-            row = (await connection.execute(end.returning(*holds.c))).first()
+        row = (await connection.execute(end.returning(*holds.c))).first()
         return None if row is None else _hold(row, now)
 
     async def holds(self, now: datetime, *, ended_since: datetime | None = None) -> list[FleetHold]:
@@ -141,6 +188,10 @@ def _unended(scope: HoldScope, name: str, *, throttles: bool) -> sa.ColumnElemen
     rate = holds.c.rate_per_second
     kind = rate.is_not(None) if throttles else rate.is_(None)
     return sa.and_(holds.c.scope == scope.value, holds.c.name == name, holds.c.until.is_(None), kind)
+
+
+def _this(hold_id: str) -> sa.ColumnElement[bool]:
+    return sa.and_(holds.c.id == hold_id, holds.c.until.is_(None))
 
 
 def _lasts_beyond(at: datetime) -> sa.ColumnElement[bool]:

@@ -6,7 +6,7 @@ family, and no failure is counted twice or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +19,8 @@ from coordinator.store.database import Database
 from coordinator.store.dialect import Moment, storable
 from coordinator.store.grouping import Grouping, failed_columns, moved_facets, status_is
 from coordinator.store.ids import new_id
+from coordinator.store.notifications import insert_notices, notice_record
+from coordinator.store.notified import Notice, OpenedIncident
 from coordinator.store.observed import FailedStep, IncidentStatus
 from coordinator.store.pruning import delete_old
 from coordinator.store.schema_diagnosis import facets, failed_steps, incidents
@@ -37,6 +39,8 @@ resolution_chars_max = 2000
 
 _turn = "incidents"
 
+Telling = Callable[[Sequence[OpenedIncident]], Sequence[Notice]]
+
 
 class IncidentStore:
     """The reporter's side of the incidents; `IncidentReader` is that of those who look at them."""
@@ -45,21 +49,31 @@ class IncidentStore:
         self._database = database
         self._sql = Grouping(database.dialect)
         self._claim_due = _claim_due()
+        self._insert_notices = insert_notices(database.dialect)
 
     async def record(
-        self, failures: Sequence[FailedStep], *, now: datetime, debounce_seconds: float = debounce_seconds
+        self,
+        failures: Sequence[FailedStep],
+        *,
+        now: datetime,
+        debounce_seconds: float = debounce_seconds,
+        telling: Telling | None = None,
     ) -> frozenset[str]:
         """Put failures into their incidents; the ids of those that have new ones.
 
         A failure is counted once, however often and by whomever it is reported. An incident that is opened is due
-        after `debounce_seconds`; one that has grown tenfold since it was analysed is due at once.
+        after `debounce_seconds`; one that has grown tenfold since it was analysed is due at once. `telling` says who
+        is to be told of incidents that are opened; that is kept in the same transaction.
         """
         async with self._database.begin() as connection:
             await self._database.dialect.take_turn(connection, _turn)
             fresh = await self._fresh(connection, failures)
             if not fresh:
                 return frozenset()
-            ids = await self._incidents(connection, fresh, now, now + timedelta(seconds=debounce_seconds))
+            ids, opened = await self._incidents(connection, fresh, now, now + timedelta(seconds=debounce_seconds))
+            if telling and opened:
+                notices = telling(_opened(fresh, opened, now))
+                await self._insert_notices.run(connection, [notice_record(notice) for notice in notices])
             placed = [replace(failure, incident_id=ids[failure.family]) for failure in fresh]
             await self._sql.insert_failed.run(connection, [_failed_record(failure) for failure in placed])
             await self._sql.add_facets.run(connection, _facet_records(placed))
@@ -77,8 +91,9 @@ class IncidentStore:
 
     async def _incidents(
         self, connection: AsyncConnection, fresh: Sequence[FailedStep], now: datetime, due_at: datetime
-    ) -> dict[str, str]:
-        """For each family of these failures the incident they go to. One that has been quiet is over."""
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """For each family of these failures the incident they go to, and of these the ones that are new. One that has
+        been quiet is over."""
         began: dict[str, datetime] = {}
         for failure in fresh:
             began[failure.family] = min(failure.at, began.get(failure.family, failure.at))
@@ -96,7 +111,7 @@ class IncidentStore:
             for family, incident_id in opened.items()
         ]
         await self._sql.insert_incidents.run(connection, records)
-        return ids | opened
+        return ids | opened, opened
 
     async def due(self, now: datetime, *, limit: int, lease_seconds: float) -> list[str]:
         """Ids of up to `limit` incidents that are to be analysed, those longest due. They come again after
@@ -212,6 +227,23 @@ def _storable(failure: FailedStep) -> FailedStep:
     if failure.business_key is not None:
         texts["business_key"] = storable(failure.business_key, id_chars_max)
     return replace(failure, **texts)
+
+
+def _opened(fresh: Sequence[FailedStep], opened: Mapping[str, str], now: datetime) -> list[OpenedIncident]:
+    """Incidents as they are told of: each by its first failure."""
+    firsts = {failure.family: failure for failure in reversed(fresh)}
+    return [
+        OpenedIncident(
+            id=incident_id,
+            family=family,
+            definition=firsts[family].definition,
+            error_type=firsts[family].error_type,
+            template=firsts[family].template,
+            failures=sum(failure.family == family for failure in fresh),
+            at=now,
+        )
+        for family, incident_id in opened.items()
+    ]
 
 
 def _failed_record(failure: FailedStep) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from coordinator.saga.state import SagaStatus
-from coordinator.store.choosing import id_at
+from coordinator.store.choosing import id_at, waits
 from coordinator.store.database import Database
 from coordinator.store.dialect import Moment
 from coordinator.store.schema import dead_letters, outbox, sagas
@@ -27,8 +27,6 @@ durations_max = 1_000  # sagas
 changed_max = 2_000  # sagas of one answer
 minutes_at_once = 20  # in one statement
 participants_max = 100  # counted one by one
-
-waits = ("reply", "inquiry", "backoff", "blocked", "paused", "unreadable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +114,7 @@ class OverviewReader:
             sagas.c.finished_at.is_(None),
             sagas.c.updated_at < since,
             sagas.c.paused_at.is_(None),
-            sagas.c.status.in_([SagaStatus.RUNNING.value, SagaStatus.COMPENSATING.value]),
+            sagas.c.status != SagaStatus.BLOCKED.value,
         )
         longest = sa.select(sagas.c.updated_at).where(there).order_by(sagas.c.updated_at).limit(1)
         async with self._database.reading() as connection:

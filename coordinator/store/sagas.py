@@ -18,6 +18,7 @@ from coordinator.saga.state import Saga, StepRun, wake_at
 from coordinator.store.bulk import Bulk, columns_of, encode, insert_rows
 from coordinator.store.database import Database
 from coordinator.store.dialect import Dialect, Moment, storable
+from coordinator.store.notifications import insert_notices, notice_record
 from coordinator.store.outbox import forget_rows, outbox_columns, outbox_record, split
 from coordinator.store.schema import history, idempotency, outbox, saga_tags, sagas, steps
 from coordinator.store.values import (
@@ -158,6 +159,8 @@ class SagaStore:
         await self._sql.put_steps.run(connection, runs)
         await self._sql.insert_history.run(connection, entries)
         await self._sql.insert_outbox.run(connection, commands)
+        notices = [notice_record(notice) for item in kept for notice in item.notices]
+        await self._sql.insert_notices.run(connection, notices)
 
     async def due(self, now: datetime, limit: int, *, lease_seconds: float = 30.0) -> list[str]:
         """Ids of up to `limit` sagas whose time has come, those longest due. They come again after `lease_seconds`,
@@ -264,6 +267,7 @@ class _Statements:
         self.insert_history = insert_rows(dialect, history, ("saga_id", "seq", "at", "event", "facts", "notes"))
         self.insert_tags = insert_rows(dialect, saga_tags, ("tag", "saga_id"))
         self.insert_outbox = insert_rows(dialect, outbox, outbox_columns, unless_there=True)
+        self.insert_notices = insert_notices(dialect)
         self.forget = forget_rows(dialect)
         key_columns = ("caller", "key", "body_hash", "saga_id", "created_at")
         self.insert_keys = insert_rows(

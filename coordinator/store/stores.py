@@ -1,4 +1,4 @@
-"""All stores of a coordinator, over one database."""
+"""The stores of a coordinator together, for the composition to hand on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from coordinator.store.bulks import BulkStore
 from coordinator.store.database import Database
 from coordinator.store.dead_letters import DeadLetterStore
 from coordinator.store.definitions import DefinitionStore
+from coordinator.store.figures import FigureReader
 from coordinator.store.fleet import FleetStore
 from coordinator.store.incident_reader import IncidentReader
 from coordinator.store.incidents import IncidentStore
+from coordinator.store.notifications import NotificationStore
 from coordinator.store.occurrences import OccurrenceStore
 from coordinator.store.outbox import OutboxStore
 from coordinator.store.outcomes import OutcomeStore
@@ -41,6 +43,8 @@ class Stores:
     incident_reader: IncidentReader
     reports: ReportStore
     remedies: RemedyStore
+    figures: FigureReader
+    notifications: NotificationStore
 
     @classmethod
     def over(cls, database: Database) -> Stores:
@@ -60,4 +64,6 @@ class Stores:
             IncidentReader(database),
             ReportStore(database),
             RemedyStore(database),
+            FigureReader(database),
+            NotificationStore(database),
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 from coordinator.saga.decision import SendCommand
 from coordinator.saga.state import Cause, Direction, Saga, SagaStatus, StepRun, StepStatus
+from coordinator.store.notified import Notice
 
 
 class CommandKind(StrEnum):
@@ -93,6 +94,7 @@ class NewSaga:
     body_hash: str = ""  # of the request that came with the key
     waiting_on: str | None = None
     waiting_for: str | None = None
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,7 @@ class Change:
     void_unsent: bool = False
     waiting_on: str | None = None
     waiting_for: str | None = None
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from litestar import Litestar, Response, Router
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.types import ControllerRouterHandler
 
 from coordinator.telemetry import release
 from coordinator.web.api.bulk import Bulks, ask
@@ -21,11 +22,13 @@ from coordinator.web.api.diagnosis import Diagnosis
 from coordinator.web.api.healing import Healing
 from coordinator.web.api.incidents import Incidents
 from coordinator.web.api.looking import Looking
+from coordinator.web.api.notifications import Notifications, Subscriptions
 from coordinator.web.api.overview import events, look
 from coordinator.web.api.participants import Participants
 from coordinator.web.api.pauses import Pauses
 from coordinator.web.api.probes import routes
 from coordinator.web.api.remedies import Remedies
+from coordinator.web.api.resuming import SlowResumes
 from coordinator.web.api.sagas import Sagas
 from coordinator.web.api.verbs import Verbs
 from coordinator.web.dashboard import Dashboard
@@ -34,7 +37,7 @@ from coordinator.web.gate import Gate
 from coordinator.web.metrics import Metrics
 from coordinator.web.pages import routes as pages
 from coordinator.web.problems import Refusal, handlers, respond
-from coordinator.web.reading import body_bytes_max, check_parameters
+from coordinator.web.reading import body_bytes_max, check_request
 
 
 async def _no_other_page(response: Response[Any]) -> Response[Any]:
@@ -42,6 +45,47 @@ async def _no_other_page(response: Response[Any]) -> Response[Any]:
     if response.status_code == HTTPStatus.NOT_FOUND:
         return respond(Refusal("not-found", "the description is at /openapi.json"))
     return response
+
+
+controllers: tuple[ControllerRouterHandler, ...] = (
+    *routes,
+    *pages,
+    look,
+    events,
+    ask,
+    Bulks,
+    Definitions,
+    Sagas,
+    Looking,
+    Verbs,
+    Diagnosis,
+    Incidents,
+    Remedies,
+    Healing,
+    Changes,
+    Pauses,
+    SlowResumes,
+    DeadLetters,
+    Outbox,
+    Participants,
+    Notifications,
+    Subscriptions,
+)
+
+
+def described() -> OpenAPIConfig:
+    """How the API describes itself, at /openapi.json."""
+    return OpenAPIConfig(
+        title="Amends",
+        version=release(),
+        description="Sagas: started, watched, and, when something fails, made amends for.",
+        use_handler_docstrings=False,
+        # The JSON alone: the framework's pages would load scripts from elsewhere.
+        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+        openapi_router=Router(
+            "/openapi.json", route_handlers=[], include_in_schema=False, after_request=_no_other_page
+        ),
+    )
 
 
 def create_web(
@@ -53,10 +97,7 @@ def create_web(
     `state.desk.stop()` is to be called as soon as the process is asked to end: it lets go of those who wait.
     """
     desk = Desk(coordinator, Metrics())
-    coordinator.engine.observe(desk.metrics.observe)
-    coordinator.engine.observe(desk.finishes.observe)
-    if coordinator.diagnosis is not None:
-        coordinator.diagnosis.reporter.subscribe(desk.metrics.reported)
+    _watch(coordinator, desk)
 
     @asynccontextmanager
     async def life(_: Litestar) -> AsyncIterator[None]:
@@ -70,29 +111,9 @@ def create_web(
                 await coordinator.stop()
 
     web = Gate(
-        [
-            *routes,
-            *pages,
-            look,
-            events,
-            ask,
-            Bulks,
-            Definitions,
-            Sagas,
-            Looking,
-            Verbs,
-            Diagnosis,
-            Incidents,
-            Remedies,
-            Healing,
-            Changes,
-            Pauses,
-            DeadLetters,
-            Outbox,
-            Participants,
-        ],
+        controllers,
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
-        before_request=check_parameters,
+        before_request=check_request,
         exception_handlers=handlers(),
         lifespan=[life],
         # Neither may be switched on by an environment variable: a debug page shows the source.
@@ -100,7 +121,7 @@ def create_web(
         pdb_on_exception=False,
         logging_config=None,
         request_max_body_size=body_bytes_max,
-        openapi_config=_description(),
+        openapi_config=described(),
     )
     web.state.desk = desk
     web.state.dashboard = Dashboard(base_path)
@@ -109,15 +130,12 @@ def create_web(
     return web
 
 
-def _description() -> OpenAPIConfig:
-    return OpenAPIConfig(
-        title="Amends",
-        version=release(),
-        description="Sagas: started, watched, and, when something fails, made amends for.",
-        use_handler_docstrings=False,
-        # The JSON alone: the framework's pages would load scripts from elsewhere.
-        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
-        openapi_router=Router(
-            "/openapi.json", route_handlers=[], include_in_schema=False, after_request=_no_other_page
-        ),
-    )
+def _watch(coordinator: Coordinator, desk: Desk) -> None:
+    """Let the web face see what the coordinator does."""
+    coordinator.engine.observe(desk.metrics.observe)
+    coordinator.engine.observe(desk.finishes.observe)
+    coordinator.relay.tell(desk.metrics.confirmed)
+    if coordinator.diagnosis is not None:
+        coordinator.diagnosis.reporter.subscribe(desk.metrics.reported)
+        if coordinator.diagnosis.narrator is not None:
+            coordinator.diagnosis.narrator.listen(desk.metrics.spoken)

@@ -18,6 +18,8 @@ from coordinator.errors import InvalidDefinition, UnknownSaga
 from coordinator.fleet import Fleet
 from coordinator.listing import Listing
 from coordinator.move import Handled
+from coordinator.notifications.courier import Courier
+from coordinator.notifications.subscriptions import Subscriptions
 from coordinator.relay import Relay
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.event import Event
@@ -26,7 +28,9 @@ from coordinator.store.database import Database, DatabaseClock
 from coordinator.store.dead_letters import DeadLetterStore
 from coordinator.store.definitions import DefinitionStore
 from coordinator.store.explained import RemedyState
+from coordinator.store.figures import FigureReader
 from coordinator.store.fleet import FleetStore
+from coordinator.store.notifications import NotificationStore
 from coordinator.store.outbox import OutboxStore
 from coordinator.store.overview import OverviewReader
 from coordinator.store.reader import SagaReader
@@ -40,6 +44,7 @@ from coordinator.web.metrics import Metrics
 from coordinator.web.moving import Moving
 from coordinator.web.pace import Pace
 from coordinator.web.problems import Refusal
+from coordinator.web.scraping import Scraping
 
 handle_seconds_max = 10.0  # how long a request waits for the engine; while the database is away the engine waits for it
 sagas_kept = 4_000  # events of sagas
@@ -68,6 +73,10 @@ class Stores(Protocol):
     def dead_letters(self) -> DeadLetterStore: ...
     @property
     def fleet(self) -> FleetStore: ...
+    @property
+    def figures(self) -> FigureReader: ...
+    @property
+    def notifications(self) -> NotificationStore: ...
 
 
 class Coordinator(Protocol):
@@ -99,6 +108,10 @@ class Coordinator(Protocol):
     def supervisor(self) -> Supervisor: ...
     @property
     def diagnosis(self) -> Diagnosis | None: ...
+    @property
+    def subscriptions(self) -> Subscriptions: ...
+    @property
+    def courier(self) -> Courier: ...
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
@@ -114,13 +127,16 @@ class Desk:
     feed: Feed = field(init=False)  # of incidents
     sagas_feed: Feed = field(init=False)
     pace: Pace = field(init=False)
+    scraping: Scraping = field(init=False)
     stopping: bool = False
 
     def __post_init__(self) -> None:
-        overview, now = self.coordinator.stores.overview, self.coordinator.clock.now
+        coordinator = self.coordinator
+        overview, now = coordinator.stores.overview, coordinator.clock.now
         self.feed = Feed(self._newest)
         self.sagas_feed = Feed(Moving(overview, now).look, kept=sagas_kept)
         self.pace = Pace(overview)
+        self.scraping = Scraping(coordinator.stores.figures, coordinator.diagnosis, coordinator.clock)
 
     def stop(self) -> None:
         """The process is about to end: nobody waits any longer, nothing new is begun."""

@@ -74,3 +74,17 @@ async def test_a_poison_that_the_dead_letters_have_no_room_for_stays_with_its_se
     assert not answers[0].done()
     await broker.close()
     assert await answers[0] is Confirm.UNKNOWN
+
+
+async def test_events_are_heard_by_those_who_listen_and_refused_while_one_of_them_is_behind() -> None:
+    broker = LocalBroker(queue_messages_max=1)
+    heard = broker.listen("chain.*")
+
+    assert await broker.announce("other.started", b"1", event_id="1") is Confirm.CONFIRMED
+    assert await broker.announce("chain.started", b"2", event_id="2") is Confirm.CONFIRMED
+    assert await broker.announce("chain.completed", b"3", event_id="3") is Confirm.NACKED
+    assert heard.get_nowait() == b"2"
+    assert await broker.announce("chain.completed", b"3", event_id="3") is Confirm.CONFIRMED
+    assert await broker.announce("chain", b"4", event_id="4") is Confirm.PERMANENT
+    await broker.close()
+    assert await broker.announce("chain.closed", b"5", event_id="5") is Confirm.UNSENT

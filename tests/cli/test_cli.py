@@ -122,7 +122,7 @@ async def test_what_is_refused_is_a_sentence_and_an_exit_code(running: Running, 
     assert faulty.code == 1
     assert "no-way-back (step a)" in faulty.err
     unknown = await amends("start", "nothing", **at)
-    assert (unknown.code, unknown.out) == (1, "")
+    assert (unknown.code, unknown.out) == (4, "")
     assert "There is no such definition" in unknown.err
     assert (await amends("start", "x", "--input", "{", **at)).code == 2
     assert (await amends("definitions", "register", str(tmp_path / "none.json"), **at)).code == 2
@@ -133,9 +133,7 @@ async def test_it_ends_well_when_it_is_asked_to_though_somebody_waits(running: R
     file = tmp_path / "chain.json"
     file.write_text(json.dumps(chain))
     await amends("definitions", "register", str(file), AMENDS_URL=running.url)
-    waiting = asyncio.ensure_future(
-        amends("start", "chain", "--wait", "--timeout-seconds", "20", AMENDS_URL=running.url)
-    )
+    waiting = asyncio.ensure_future(amends("start", "chain", "--wait", "--timeout", "20s", AMENDS_URL=running.url))
     host, port = running.url.removeprefix("http://").split(":")
     async with asyncio.timeout(20):
         while True:  # until the saga is there, and somebody waits for it
@@ -215,7 +213,8 @@ async def test_who_only_asks_loads_neither_the_web_framework_nor_the_database() 
     script = (
         "import sys, typer.testing; from coordinator.cli import app; "
         f"result = typer.testing.CliRunner().invoke(app, ['list', '--url', '{url}']); "
-        "heavy = {'litestar', 'sqlalchemy', 'alembic', 'uvicorn', 'aio_pika'}; "
+        "heavy = {'litestar', 'sqlalchemy', 'alembic', 'uvicorn', 'aio_pika', 'rich.live'}; "
+        "heavy |= {'amends.participant', 'amends.message', 'coordinator.config', 'coordinator.saga'}; "
         "print(result.exit_code, sorted(heavy & set(sys.modules)))"
     )
     process = await asyncio.create_subprocess_exec(

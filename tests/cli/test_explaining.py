@@ -32,7 +32,7 @@ async def test_a_failed_saga_is_explained_as_text_markdown_and_json(small_site: 
     assert markdown.out.startswith("# ")
     assert json.loads(told.out)["saga_id"] == saga_id
     nothing = await amends("explain", "x", **at)
-    assert (nothing.code, "There is no such saga" in nothing.err) == (1, True)
+    assert (nothing.code, "There is no such saga" in nothing.err) == (4, True)
 
 
 async def test_incidents_are_listed_shown_and_judged(small_site: Site) -> None:

@@ -104,6 +104,9 @@ class MortalBroker:
             self._mortal.reach(f"{what}.confirmed", body)
         return confirm
 
+    async def announce(self, key: str, body: bytes, *, event_id: str) -> Confirm:
+        return await self._broker.announce(key, body, event_id=event_id)
+
     async def declare(self, participant: str) -> None:
         await self._broker.declare(participant)
 

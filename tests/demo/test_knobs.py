@@ -11,6 +11,8 @@ import pytest
 
 from amends import Address, Answer, Confirm, Effect, LocalBroker, Reply
 from amends.message import Command, Kind, decode, encode_item, frame
+from coordinator.schema import violation
+from participants.demo import definitions
 from participants.knobs import Knob, Knobs, death_code
 from participants.lossy import LossyBroker
 from participants.payment import payment
@@ -157,3 +159,15 @@ async def test_only_the_first_reply_of_a_command_that_asks_for_it_is_lost() -> N
 
 
 _identity = ("saga_id", "step", "iteration", "kind", "epoch", "attempt")
+
+
+def test_the_form_of_an_order_offers_trouble_for_every_step() -> None:
+    for document in definitions():
+        order_schema = document["input_schema"]
+        offered = order_schema["properties"]["simulate"]["properties"]
+        assert list(offered) == [step["name"] for step in document["steps"]]
+        known = {knob.value for knob in Knob}
+        of_the_card = {Knob.PROVIDER_DOWN.value, Knob.PROVIDER_SLOW.value}
+        for step, offer in offered.items():
+            assert set(offer["enum"]) == (known if step == "charge-card" else known - of_the_card)
+        assert [violation(order_schema, example) for example in order_schema["examples"]] == [None, None]

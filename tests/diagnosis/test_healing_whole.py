@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ async def test_a_dependency_that_goes_away_opens_a_circuit(
     def script(command: Command) -> Reply:
         refused = {"error": "ConnectError", "code": "errno ECONNREFUSED"} if gone else {}
         calls = [{"dependency": "bank", "seconds": 0.01, **refused}] if command.handler == "charge" else []
-        facts = {"calls": calls, "worker": f"{command.participant}-1"}
+        facts: dict[str, Any] = {"calls": calls, "worker": f"{command.participant}-1"}
         if gone and command.handler == "charge":
             error = {"type": "ConnectError", "message": "connection refused", "code": "errno ECONNREFUSED"}
             return answer(command, Answer.FAILED, effect=Effect.NONE, error=error, **facts)

@@ -15,13 +15,13 @@ from coordinator.app import App
 from coordinator.diagnosis import reporter as reporting
 from coordinator.diagnosis.case import Case
 from coordinator.diagnosis.cause import Entity, EntityKind, FaultClass
-from coordinator.diagnosis.report import Certainty, Hypothesis, Report
+from coordinator.diagnosis.report import Certainty, Flag, Hypothesis, Report
 from coordinator.diagnosis.reporter import Reporter
 from coordinator.errors import StoreUnavailable, UnknownIncident, UnknownSaga
 from coordinator.store.observed import IncidentRow, IncidentStatus
 from tests.diagnosis.conftest import House, diagnosis, failures, incidents
 from tests.diagnosis.test_watch import failing, impatient
-from tests.engine.conftest import final, start
+from tests.engine.conftest import all_final, final, start
 from tests.engine.puppet import answer
 from tests.waiting import eventually
 
@@ -63,7 +63,7 @@ async def test_an_incident_is_explained_and_each_of_its_sagas_by_itself(house: H
     await house.puppets(impatient, failing("charge"))
     definition = await app.definitions.register(impatient, "test")
     one, other = await asyncio.gather(start(app, definition, {"n": 1}), start(app, definition, {"n": 2}))
-    await asyncio.gather(final(app, one), final(app, other))
+    await all_final(app, [one, other])
     (failure,) = await failures(app, one)
     report = await diagnosis(app).reporter.refresh(failure.incident_id or "")
     assert (report.incident_id, report.version, report.symptom_step) == (failure.incident_id, 1, "chain.charge")
@@ -290,8 +290,8 @@ async def test_what_is_noted_last_is_written_at_the_end(house: House) -> None:
 class Parrot:
     """A model that says what a test tells it to."""
 
-    def __init__(self, headline: str = "In other words") -> None:
-        self.headline = headline
+    def __init__(self, headline: str = "In other words", *, disagrees: bool = False) -> None:
+        self.headline, self.disagrees = headline, disagrees
         self.asked: list[bool] = []
         self.error: Exception | None = None
 
@@ -299,7 +299,9 @@ class Parrot:
         self.asked.append(asked)
         if self.error:
             raise self.error
-        return report.model_copy(update={"headline": self.headline, "source": "model", "model": "parrot"})
+        said = {"headline": self.headline, "source": "model", "model": "parrot", "contested": self.disagrees}
+        flags = report.flags | ({Flag.INJECTION_SUSPECTED} if self.disagrees else frozenset())
+        return report.model_copy(update={**said, "flags": flags})
 
 
 class Nurse:
@@ -307,10 +309,12 @@ class Nurse:
 
     def __init__(self) -> None:
         self.considered: list[tuple[str, str]] = []
+        self.doubts: list[tuple[bool, bool]] = []
         self.error: Exception | None = None
 
     async def consider(self, incident: IncidentRow, report: Report) -> None:
         self.considered.append((incident.id, report.headline))
+        self.doubts.append((report.contested, Flag.INJECTION_SUSPECTED in report.flags))
         if self.error:
             raise self.error
 
@@ -336,7 +340,10 @@ async def test_a_report_is_there_at_once_and_worded_after(house: House) -> None:
 
     await eventually(healed, "the healer to be asked")
     assert told == [1, 2]
-    assert nurse.considered == [(incident.id, "In other words")]
+    by_rules = await app.stores.reports.get(incident.id, 1)
+    assert by_rules is not None
+    assert nurse.considered == [(incident.id, by_rules.headline)]  # what is done follows from the rules alone
+    assert nurse.doubts == [(False, False)]
     assert parrot.asked == [False]
     kept = await app.stores.reports.latest(incident.id)
     assert kept is not None
@@ -351,6 +358,18 @@ async def test_who_asks_waits_for_the_model(house: House) -> None:
     parrot, nurse = Parrot(), Nurse()
     report = await staffed(app, parrot, nurse).refresh(incident.id)
     assert (report.headline, report.source, parrot.asked) == ("In other words", "model", [True])
+
+
+@embedded
+async def test_what_the_model_doubts_is_told_to_the_healer_with_the_verdict_of_the_rules(house: House) -> None:
+    app, _, incident = await one_incident(house)
+    nurse = Nurse()
+    report = await staffed(app, Parrot(disagrees=True), nurse).refresh(incident.id)
+    assert report.contested
+    by_rules = await app.stores.reports.get(incident.id, 1)
+    assert by_rules is not None
+    assert nurse.considered == [(incident.id, by_rules.headline)]
+    assert nurse.doubts == [(True, True)]
 
 
 @embedded

@@ -76,6 +76,23 @@ codes = {
     "rate_limit_exceeded": F.RATE_LIMITED,
     "exit 137": F.RESOURCE,
     "mssql 1205": F.LOCK,
+    "sqlite SQLITE_BUSY": F.LOCK,
+    "sqlite SQLITE_BUSY_SNAPSHOT": F.LOCK,
+    "SQLITE_LOCKED": F.LOCK,
+    "sqlite3 SQLITE_FULL": F.RESOURCE,
+    "sqlite SQLITE_CONSTRAINT_UNIQUE": F.CONFLICT,
+    "sqlite SQLITE_CONSTRAINT_NOTNULL": F.INVALID_DATA,
+    "sqlite SQLITE_ERROR": F.BUG,
+    "amends unknown_handler": F.UNKNOWN_HANDLER,
+    "amends handler_timeout": F.TIMEOUT,
+    "amends cut_off": F.TIMEOUT,
+    "amends transaction_ended": F.BUG,
+    "transaction_ended": F.BUG,
+    "amends lease_expired": F.NO_REPLY,
+    "timeout": F.TIMEOUT,
+    "gateway_timed_out": F.TIMEOUT,
+    "lock_timeout": F.LOCK,
+    "pool_timeout": F.RESOURCE,
 }
 
 names = {
@@ -134,6 +151,7 @@ names = {
     "FileNotFoundError": F.CONFIGURATION,
     "ImproperlyConfigured": F.CONFIGURATION,
     "UnknownAction": F.UNKNOWN_HANDLER,
+    "amends.handler.HandlerEndedTransaction": F.BUG,
     "aio_pika.exceptions.AMQPConnectionError": F.BROKER,
     "NoReply": F.NO_REPLY,
     "LeaseExpired": F.NO_REPLY,
@@ -240,6 +258,21 @@ def test_a_pool_that_ran_out_is_no_timeout() -> None:
     assert signal.timeout is Timeout.POOL
     assert signal.before_send
     assert signal.weight(F.TIMEOUT) < 0.25
+
+
+@pytest.mark.parametrize(
+    ("signal", "family"),
+    [
+        (said("sqlite3.OperationalError", "database is locked"), F.LOCK),
+        (said("sqlalchemy.exc.OperationalError", "(sqlite3.OperationalError) x", "sqlite SQLITE_BUSY"), F.LOCK),
+        (said("sqlite3.OperationalError", "database or disk is full", "sqlite SQLITE_FULL"), F.RESOURCE),
+        (said("TimeoutError", "QueuePool limit of size 5 overflow 10 reached, timeout 30", "timeout"), F.RESOURCE),
+        (said("HandlerEndedTransaction", "a handler called commit()", "amends transaction_ended"), F.BUG),
+        (said("ProviderUnreachable", "no answer within 5 s", "timeout"), F.TIMEOUT),
+    ],
+)
+def test_a_code_stands_against_a_name_that_only_seems_to_know_better(signal: Signal, family: SignalFamily) -> None:
+    assert signal.family is family, signal.weights
 
 
 @pytest.mark.parametrize(

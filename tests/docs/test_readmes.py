@@ -93,7 +93,7 @@ def test_every_verb_of_the_command_that_is_named_exists() -> None:
 def test_every_address_that_is_called_exists() -> None:
     sources = "\n".join(path.read_text("utf-8") for path in (root / "coordinator" / "web" / "api").glob("*.py"))
     known = set(re.findall(r"\"(/v1/[a-z-]+)", sources))
-    verbs = set(re.findall(r"\"(?:/\{[a-z_]+:str\})?(?:/steps/\{step:str\})?/([a-z]+)\"", sources))
+    verbs = set(re.findall(r"\"(?:/v1/[a-z-]+)?(?:/\{[a-z_]+:str\})?(?:/steps/\{step:str\})?/([a-z]+)\"", sources))
     text = "\n".join(_code(path) for path in readmes())
     called = re.findall(r"(/v1/[a-z-]+)((?:/[\w$-]+)*)", text)
     assert len(called) >= 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -105,3 +105,14 @@ async def final(app: App, saga_id: str) -> Saga:
         return found if found.final else None
 
     return await eventually(ended, f"saga {saga_id} to be final")
+
+
+async def all_final(app: App, saga_ids: Sequence[str]) -> list[Saga]:
+    """The sagas, once every one of them is final. One look for all: were each waited for by itself, they would keep
+    the engine from its own connections, and those that still looked would outlive a test that failed."""
+
+    async def ended() -> list[Saga] | None:
+        found = [one for one in (await app.stores.sagas.load(saga_ids)).values() if isinstance(one, Saga)]
+        return found if len(found) == len(saga_ids) and all(one.final for one in found) else None
+
+    return await eventually(ended, f"{len(saga_ids)} sagas to be final")

@@ -14,7 +14,7 @@ from amends.message import Command, decode
 from coordinator.app import App
 from coordinator.config import Settings
 from coordinator.saga.state import SagaStatus
-from tests.engine.conftest import House, chain, final, saga, start
+from tests.engine.conftest import House, all_final, chain, final, saga, start
 from tests.engine.faulty import FaultyBroker
 from tests.waiting import eventually
 
@@ -102,7 +102,7 @@ async def test_nothing_is_tried_while_the_broker_is_away_and_starts_are_taken(ho
     ids = [await start(app, definition) for _ in range(10)]
     assert await waiting(app) == {"inventory": 10}
     broker.away = False
-    ended = await asyncio.gather(*(final(app, saga_id) for saga_id in ids))
+    ended = await all_final(app, ids)
     assert {one.status for one in ended} == {SagaStatus.COMPLETED}
     assert broker.asked == []
 

@@ -15,7 +15,7 @@ from coordinator.saga.record import load_event
 from coordinator.saga.state import Saga, SagaStatus, StepStatus
 from coordinator.saga.transition import replay
 from coordinator.store.values import Created, KeyReused, Repeated
-from tests.engine.conftest import House, chain, diamond, final, saga, start
+from tests.engine.conftest import House, all_final, chain, diamond, final, saga, start
 from tests.engine.puppet import answer
 from tests.waiting import eventually
 
@@ -114,7 +114,7 @@ async def test_what_one_coordinator_began_another_ends(house: House) -> None:
     await house.stop(first)  # nobody was there to carry out a single command
     second = await house.coordinator()
     await house.puppets(chain)
-    ended = await asyncio.gather(*(final(second, saga_id) for saga_id in ids))
+    ended = await all_final(second, ids)
     assert {one.status for one in ended} == {SagaStatus.COMPLETED}
 
 

@@ -197,4 +197,117 @@ bugs = (
         ),
         ("tests/crash", "-k", "coordinator"),
     ),
+    Bug(
+        "a remedy begins while the verdict is contested",
+        (("coordinator/diagnosis/healing/policy.py", "    if report.contested:\n", "    if False:\n"),),
+        ("tests/diagnosis/test_healing_policy.py",),
+    ),
+    Bug(
+        "what the model doubts is mended all the same",
+        (
+            (
+                "coordinator/diagnosis/reporter.py",
+                'doubted = {"contested": report.contested, "flags": explained.report.flags | report.flags}',
+                "doubted: dict[str, object] = {}",
+            ),
+        ),
+        ("tests/diagnosis/test_reporter.py",),
+    ),
+    Bug(
+        "a remedy that does not help is never undone",
+        (
+            (
+                "coordinator/diagnosis/healing/healer.py",
+                "        await self._means[RemedyKind(row.kind)].take_back(remedy, at, by=by or remedy.by)\n",
+                "",
+            ),
+        ),
+        ("tests/diagnosis/test_healer.py",),
+    ),
+    Bug(
+        "a throttle is not measured",
+        (("coordinator/diagnosis/healing/holding.py", "if better is False:", "if False:"),),
+        ("tests/diagnosis/test_healer.py",),
+    ),
+    Bug(
+        "the model may say any number",
+        (
+            (
+                "coordinator/diagnosis/llm/checking.py",
+                " or _numbers(said.text, cited)",
+                "",
+            ),
+        ),
+        ("tests/diagnosis/test_narrator.py",),
+    ),
+    Bug(
+        "what is kept of an error is not redacted",
+        (("coordinator/diagnosis/masking.py", "Redactor().redact(text)[:text_chars_max]", "text[:text_chars_max]"),),
+        ("tests/diagnosis/test_template.py", "tests/diagnosis/test_failures.py"),
+    ),
+    Bug(
+        "redaction is off",
+        (("coordinator/diagnosis/redaction.py", "before, text = text, self._pass(text)", "before = text"),),
+        ("tests/diagnosis/test_redaction.py",),
+    ),
+    Bug(
+        "an incident is opened twice for one family",
+        (
+            (
+                "coordinator/store/incidents.py",
+                "ids = {family: row.id for family, row in found.items() if row.id not in over}",
+                "ids: dict[str, str] = {}",
+            ),
+        ),
+        ("tests/store/test_incidents.py", "-k", "sqlite"),
+    ),
+    Bug(
+        "one failure is counted twice",
+        (
+            (
+                "coordinator/store/incidents.py",
+                "[reported[key] for key in sorted(reported.keys() - known)]",
+                "[reported[key] for key in sorted(reported)]",
+            ),
+        ),
+        ("tests/store/test_incidents.py", "-k", "sqlite"),
+    ),
+    Bug(
+        "a class is named that no evidence admits",
+        (
+            (
+                "coordinator/diagnosis/analyser/score.py",
+                " or not admissible.get(cls, False)",
+                "",
+            ),
+        ),
+        ("tests/diagnosis/test_score.py",),
+    ),
+    Bug(
+        "every class is admissible",
+        (
+            (
+                "coordinator/diagnosis/analyser/analysis.py",
+                "admissible_classes(facts)",
+                "dict.fromkeys(admissible_classes(facts), True)",
+            ),
+        ),
+        ("tests/diagnosis/test_score.py",),
+    ),
+    Bug(
+        "a share of points is taken for a probability",
+        (
+            (
+                "coordinator/diagnosis/analyser/score.py",
+                "confidence = calibrated(candidate.confidence)",
+                "confidence = candidate.confidence",
+            ),
+        ),
+        ("tests/diagnosis/test_score.py",),
+    ),
+    Bug(
+        "the past counts though nobody confirmed it",
+        (("coordinator/diagnosis/analyser/history.py", "if not one.verified or one.cls", "if one.cls"),),
+        ("tests/diagnosis/test_score.py",),
+    ),
 )

@@ -257,6 +257,7 @@ def _without_times(saga: Saga) -> Saga:
         saga,
         revision=1,
         strays=0,
+        effects_since=None,
         finished_at=None,
         deadline=_stopped(saga.deadline),
         cause=a_cause if saga.cause else None,

@@ -155,3 +155,17 @@ async def test_what_a_worker_says_of_itself_is_kept_whatever_it_is(fleet: FleetS
     assert worker.beat.host == "h\\x00"
     assert worker.beat.settings == {"a": "\ud800"}
     assert worker.beat.holding == {"c": 1e9}
+
+
+async def test_a_pause_gives_way_to_throttles_in_one_moment(fleet: FleetStore) -> None:
+    asked: dict[str, Any] = {"by": "ann", "reason": "r", "rate_per_second": 5.0, "ends_at": later(60)}
+    pause = await fleet.hold(HoldScope.ALL, "", by="ann", reason="r", now=noon)
+    assert await fleet.one(pause.id, later(1)) == pause
+    done = await fleet.slow(pause.id, ["b", "a", "b"], **asked, now=later(2))
+    assert done is not None
+    ended, throttles = done
+    assert (ended.until, [hold.name for hold in throttles]) == (later(2), ["a", "b"])
+    assert await fleet.holds(later(3)) == throttles
+    assert await fleet.slow(pause.id, ["c"], **asked, now=later(4)) is None
+    assert await fleet.one(pause.id, later(4)) is None
+    assert await fleet.holds(later(61)) == []

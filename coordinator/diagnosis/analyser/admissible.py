@@ -49,7 +49,8 @@ def admissible(cls: FaultClass, facts: Facts) -> bool:  # one case per class: a 
             mine = facts.failing.participants
             return any((one.held or one.awaited) and one.participant in mine for one in facts.surroundings.lost)
         case FaultClass.WORKER_BACKLOG:
-            return facts.timings.queueing or bool(facts.surroundings.backlogs) or scaled_down(facts) is not None
+            lain = facts.timings.queueing or facts.timings.mostly_overdue
+            return lain or bool(facts.surroundings.backlogs) or scaled_down(facts) is not None
         case FaultClass.BROKER_OUTAGE:
             silent = len(facts.surroundings.fell_silent) >= participants_at_once_min
             return bool(facts.surroundings.broker) or silent
@@ -111,6 +112,5 @@ def _set_wrong(facts: Facts) -> bool:
         return True
     if facts.timings.slow_as_ever or facts.timings.late or facts.handlers.nobody:
         return True
-    deserted = any(not one.workers for one in facts.surroundings.backlogs)
-    silent = deserted or any(failure.cause == "no_consumer" for failure in facts.case.failures)
+    silent = bool(facts.deserted) or any(failure.cause == "no_consumer" for failure in facts.case.failures)
     return silent or _says(facts, SignalFamily.CONFIGURATION) or _says(facts, SignalFamily.UNKNOWN_HANDLER)

@@ -135,11 +135,12 @@ def _wanted(facts: Facts) -> str:
     if not facts.dependencies:
         missing.append("its calls to what it depends on")
     if not facts.voices.codes:
-        missing.append("codes of its errors")
+        missing.append("the codes of its errors")
     if not any(worker.version for worker in facts.case.workers):
-        missing.append("its workers' versions")
+        missing.append("the versions of its workers")
     participant = plain(facts.failing.symptom.participant)
-    return f"Have {participant} report {', '.join(missing) or 'more'}: what is known names no cause."
+    wanted = " and ".join(filter(None, [", ".join(missing[:-1]), *missing[-1:]]))
+    return f"Have {participant} report {wanted or 'more'}: nothing that is known names a cause."
 
 
 def _circuit(facts: Facts, text: str) -> Iterator[Advice]:

@@ -63,7 +63,7 @@ def _certainty(seen: SagaSeen, step: Step) -> tuple[Certainty, str]:
     if run.status is StepStatus.SKIPPED and not run.happened:
         return Certainty.NOT_RUN, "It was skipped."
     if run.undone is Undone.UNDONE:
-        return Certainty.UNDONE, "It was undone, as its compensation confirmed."
+        return Certainty.UNDONE, "Confirmed by its compensation."
     if run.undone is Undone.NOTHING_TO_UNDO:
         return Certainty.NOT_APPLIED, "Its compensation found nothing to undo: the action had no effect."
     if run.status is StepStatus.PENDING and not run.attempt and not actions and not run.happened:

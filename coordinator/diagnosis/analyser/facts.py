@@ -20,7 +20,7 @@ from coordinator.diagnosis.analyser.onset import Onset, onset_of
 from coordinator.diagnosis.analyser.origins import faulty_result, missing_value
 from coordinator.diagnosis.analyser.said import Voices, voices_of
 from coordinator.diagnosis.analyser.shape import Odd, odd_places
-from coordinator.diagnosis.analyser.surroundings import Surroundings, surroundings_of
+from coordinator.diagnosis.analyser.surroundings import Backlog, Surroundings, surroundings_of
 from coordinator.diagnosis.analyser.timing import Timings, timings_of
 from coordinator.diagnosis.analyser.upstream import Upstream, upstream_of
 from coordinator.diagnosis.case import Case
@@ -69,6 +69,14 @@ class Facts:
         enough = self.others.total - self.others.bad >= 8
         fine_peers = len({seen.saga.id for seen in self.case.peers}) >= 3 and not self.others.total
         return self.alone and (fine_peers or (enough and not self.onset_is_wide))
+
+    @cached_property
+    def deserted(self) -> tuple[Backlog, ...]:
+        """When nobody was there to take commands. Who answers is there, whether it gives signs of life or not."""
+        answered = sum(bool(one.worker) for one in self.failing.tried)
+        if answered > 0.2 * len(self.failing.tried):
+            return ()
+        return tuple(one for one in self.surroundings.backlogs if not one.workers)
 
     @property
     def onset_is_wide(self) -> bool:

@@ -49,6 +49,7 @@ class Tried:
     begun: bool | None  # a worker had it in hand; None: there is no telling
     seconds: float | None  # in the handler, as far as is known
     silent: bool  # no reply came in time
+    waited: float | None = None  # seconds until the handler began, of one that began only when its time was over
 
     @property
     def failure(self) -> Failure | None:
@@ -122,12 +123,17 @@ def failing_of(case: Case) -> Failing:
         silent=any(one.silent for one in tried) or any(failure.cause == "unknown" for failure in case.failures),
         refused=_all_refused(case, tried),
         sagas=tuple(sagas),
-        total=max(
-            case.incident.failures if case.incident else 0,
-            len({failure.saga_id for failure in case.failures}),
-            len(sagas),
-        ),
+        total=_total(case, sagas),
     )
+
+
+def _total(case: Case, sagas: tuple[SagaSeen, ...]) -> int:
+    """How many sagas: each may have failed more than once, and of many failures only the newest are known."""
+    known = len({failure.saga_id for failure in case.failures})
+    everything = case.incident.failures if case.incident else 0
+    if known and everything > len(case.failures):
+        known = round(everything * known / len(case.failures))
+    return max(known or everything, len(sagas))
 
 
 def _nothing(sagas: tuple[SagaSeen, ...]) -> tuple[FailingStep, ...]:
@@ -222,13 +228,25 @@ def _tried(
         begun: bool | None = None
         if attempt.worker or holder or (run.begun and run.attempt == attempt.number):
             begun = True
-        if attempt.outcome == "unsent":
+        waited = _waited_in_vain(attempt, step)
+        if attempt.outcome == "unsent" or waited is not None:
             begun = False
+        elif attempt.late and not attempt.duration_seconds:
+            begun = None  # it had been done before, so that the answer took no time
         worker = attempt.worker or (holder[0].worker if holder else "")
         version = attempt.worker_version or (holder[0].version if holder else "")
         host = hosts.get((step.participant, worker), "")
         seconds = attempt.duration_seconds if attempt.duration_seconds is not None else (holder[1] if holder else None)
-        yield Tried(seen, step, attempt, worker, version, host, begun, seconds, silent)
+        yield Tried(seen, step, attempt, worker, version, host, begun, seconds, silent, waited)
+
+
+def _waited_in_vain(attempt: Attempt, step: Step) -> float | None:
+    """How long it was before a handler began, if by then nobody waited for it any more. A command that had been
+    answered before takes no time at all, and tells nothing."""
+    if not attempt.late or not attempt.duration_seconds or attempt.ended_at is None:
+        return None
+    waited = (attempt.ended_at - attempt.started_at).total_seconds() - attempt.duration_seconds
+    return waited if waited >= step.timeout_seconds else None
 
 
 def _errors(case: Case, tried: list[Tried]) -> frozenset[str]:

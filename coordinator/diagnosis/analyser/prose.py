@@ -139,11 +139,13 @@ def chain_of(facts: Facts, verdict: Candidate) -> Iterator[Sentence]:
         change = next((one for one in facts.changes if one.entity == verdict.culprit and one.suspect), None)
         if change:
             yield Sentence(f"{short(change.entity)} changed.", (change.ref,), at=change.occurrence.at)
-        yield Sentence(cut(f"{_what(facts, verdict)}.", claim_chars_max), verdict.supports[:4], at=onset)
+        doing = f"undoing {step}" if facts.failing.phase is Phase.COMPENSATION else step
+        cause = _what(facts, verdict).removesuffix(f", and {doing} fails")  # which is the next link
+        yield Sentence(cut(f"{cause}.", claim_chars_max), verdict.supports[:4], at=onset)
     if verdict.root_step and verdict.root_step != symptom.step:
         text = f"{plain(verdict.root_step)} succeeds, and {step} is given what it made."
         yield Sentence(text, verdict.supports[:2], at=onset)
-    if facts.attempts_ref:
+    if facts.attempts_ref and verdict.cls is not FaultClass.BUSINESS_REJECTION:  # which is said already
         outcome = "was refused" if facts.failing.refused else "got no answer" if facts.failing.silent else "failed"
         yield Sentence(f"{step} {outcome}.", facts.attempts_ref, at=onset)
     for seen in facts.failing.sagas[:1]:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from coordinator.diagnosis.analyser.failing import Failing
+from coordinator.diagnosis.analyser.failing import Failing, Tried
 from coordinator.diagnosis.analyser.ledger import Entry, Ledger, Ref
 from coordinator.diagnosis.analyser.naming import (
     broker_entity,
@@ -25,6 +25,7 @@ from coordinator.diagnosis.evidence import EvidenceKind, Scalar, Trust
 from coordinator.store.observed import Occurrence, OccurrenceKind
 
 around = timedelta(minutes=2)  # before the first and after the last failed attempt
+unnoticed = timedelta(seconds=90)  # so long a broker may go on handing commands to who is gone
 together = timedelta(seconds=90)  # workers that fall silent within this have one reason
 participants_at_once_min = 3
 lost_max = 30
@@ -39,7 +40,7 @@ class Lost:
     host: str
     at: datetime  # when it was last heard
     held: int  # failed attempts it is known to have had in hand
-    awaited: int  # silent attempts of its participant that were under way when it fell silent
+    awaited: int  # silent attempts of its participant that may have been handed to it, alive or gone
     ref: Ref
 
     @property
@@ -69,6 +70,7 @@ class Surroundings:
     broker_lost: bool
     database: tuple[Ref, ...]
     backlogs: tuple[Backlog, ...]  # of failing participants
+    lost_share: float  # of the failed attempts, those that may have been handed to who was lost
 
 
 def surroundings_of(case: Case, failing: Failing, ledger: Ledger) -> Surroundings:
@@ -89,6 +91,7 @@ def surroundings_of(case: Case, failing: Failing, ledger: Ledger) -> Surrounding
         broker_lost=any(one.kind is OccurrenceKind.BROKER_LOST for one in trouble),
         database=tuple(dict.fromkeys(_broker(one, ledger) for one in database[:2])),
         backlogs=tuple(one for one in backlogs if one.participant in failing.participants),
+        lost_share=_lost_share(failing, lost),
     )
 
 
@@ -111,10 +114,22 @@ def _lost(
     for (participant, worker), (at, host, held) in sorted(found.items())[:lost_max]:
         mine = [one for one in failing.tried if one.silent and one.step.participant == participant]
         in_hand = sum(f"{one.seen.saga.id}/{one.attempt.command}/{one.attempt.number}" in held for one in mine)
-        awaited = sum(one.attempt.started_at - around / 4 <= at <= one.at for one in mine)
+        awaited = sum(_may_have_had(at, one) for one in mine)
         ref = _lost_entry(participant, worker, host, at, in_hand, awaited, ledger)
         lost.append(Lost(participant, worker, host, at, in_hand, awaited, ref))
     return sorted(lost, key=lambda one: (-one.held, -one.awaited, one.at))
+
+
+def _may_have_had(at: datetime, one: Tried) -> bool:
+    return one.attempt.started_at - unnoticed <= at <= one.at
+
+
+def _lost_share(failing: Failing, lost: list[Lost]) -> float:
+    theirs = sum(
+        one.silent and any(other.participant == one.step.participant and _may_have_had(other.at, one) for other in lost)
+        for one in failing.tried
+    )
+    return theirs / len(failing.tried) if failing.tried else 0.0
 
 
 def _lost_entry(participant: str, worker: str, host: str, at: datetime, held: int, awaited: int, ledger: Ledger) -> Ref:

@@ -53,21 +53,8 @@ def tell(
         symptom_step=f"{plain(failing.symptom.definition)}.{plain(failing.symptom.step)}",
         symptom=symptom_line(facts),
         hypotheses=tuple(_hypothesis(rank, one, facts, kept) for rank, one in enumerate(hypotheses, start=1)),
-        chain=tuple(
-            ChainLink(text=cut(one.text, claim_chars_max), at=one.at, evidence=kept.ids(one.evidence))
-            for one in chain
-            if kept.ids(one.evidence)
-        ),
-        ruled_out=tuple(
-            RuledOut(
-                entity=one.entity,
-                because=one.because,
-                text=cut(one.text, claim_chars_max),
-                evidence=kept.ids(one.evidence),
-            )
-            for one in acquitted
-            if kept.ids(one.evidence)
-        ),
+        chain=_chain(chain, kept),
+        ruled_out=_ruled_out(acquitted, kept),
         claims=told,
         transience=transience_of(facts, verdict),
         onset=facts.onset.at,
@@ -103,6 +90,22 @@ def _told(claims: Sequence[Sentence], kept: Kept) -> tuple[Claim, ...]:
         if (ids := kept.ids(one.evidence))
     ]
     return tuple(found[:claims_max])
+
+
+def _chain(links: Sequence[Sentence], kept: Kept) -> tuple[ChainLink, ...]:
+    return tuple(
+        ChainLink(text=cut(one.text, claim_chars_max), at=one.at, evidence=ids)
+        for one in links
+        if (ids := kept.ids(one.evidence))
+    )
+
+
+def _ruled_out(acquitted: Sequence[Acquitted], kept: Kept) -> tuple[RuledOut, ...]:
+    return tuple(
+        RuledOut(entity=one.entity, because=one.because, text=cut(one.text, claim_chars_max), evidence=ids)
+        for one in acquitted
+        if (ids := kept.ids(one.evidence))
+    )
 
 
 def _cited(

@@ -25,7 +25,10 @@ class Timings:
     before: Timing
     since: Timing
     late: int  # successes that came when nobody waited any more
+    overdue: int  # failed attempts that a handler began only when nobody waited any more
+    begun: int  # failed attempts of which it is known when a handler began
     ref: Ref | None
+    overdue_ref: Ref | None
 
     @property
     def slow_as_ever(self) -> bool:
@@ -48,6 +51,11 @@ class Timings:
         return self.since.count >= count_min and now is not None and now <= 0.25 * self.timeout_seconds
 
     @property
+    def mostly_overdue(self) -> bool:
+        """Those that failed had not been slow: they had lain somewhere until their time was over."""
+        return self.overdue >= 2 and self.overdue >= half * self.begun
+
+    @property
     def queueing(self) -> bool:
         """Commands wait for a worker for a large part of the time they have."""
         now = self.since.wait_p95
@@ -67,7 +75,31 @@ def timings_of(failing: Failing, fleet: Fleet, onset: Onset, ledger: Ledger) -> 
     late = sum(row.late for row in now)
     limit = _timeout(failing)
     ref = _entry(symptom, limit, before, since, late, ledger) if since.count or before.count else None
-    return Timings(limit, before, since, late, ref)
+    own = [
+        one
+        for one in failing.tried
+        if (one.seen.saga.definition, one.step.name, str(one.attempt.command.kind)) == symptom.place
+    ]
+    waits = [one.waited for one in own if one.waited is not None]
+    begun = len(waits) + sum(one.silent and bool(one.begun) for one in own)
+    overdue_ref = _overdue_entry(symptom, limit, waits, begun, ledger) if waits else None
+    return Timings(limit, before, since, late, len(waits), begun, ref, overdue_ref)
+
+
+def _overdue_entry(symptom: FailingStep, limit: float, waits: list[float], begun: int, ledger: Ledger) -> Ref:
+    text = f"Of {begun} silent attempts at {plain(symptom.step)} that a handler is known to have begun,"
+    text += f" {len(waits)} were begun only when their {seconds(limit)} were over, after {seconds(max(waits))} at most."
+    return ledger.enter(
+        Entry(
+            EvidenceKind.TIMING,
+            Trust.COORDINATOR,
+            text,
+            subjects=(step_entity(symptom.definition, symptom.step),),
+            fact={"begun": begun, "overdue": len(waits), "waited_seconds_max": round(max(waits), 2)},
+            source_ref=f"step:{symptom.name}",
+            weight=1.5,
+        )
+    )
 
 
 def _timeout(failing: Failing) -> float:

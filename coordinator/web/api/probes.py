@@ -13,7 +13,6 @@ from litestar.types import ControllerRouterHandler
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from coordinator.errors import StoreUnavailable
-from coordinator.store.values import Backlog, Worker
 from coordinator.telemetry import release
 from coordinator.web.desk import Desk
 from coordinator.web.pages import any_query, page_of, wants_page
@@ -21,7 +20,6 @@ from coordinator.web.problems import KINDS, Refusal, documented
 from coordinator.web.reading import check_parameters
 
 ready_seconds_max = 3.0
-scrape_seconds_max = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +79,13 @@ async def readyz(desk: NamedDependency[Desk]) -> Ready:
 
 @get("/metrics", summary="Metrics for Prometheus", tags=["probes"], media_type="text/plain", responses=documented())
 async def metrics(desk: NamedDependency[Desk]) -> Response[bytes]:
-    coordinator = desk.coordinator
-    at = coordinator.clock.now()
-    backlog: list[Backlog] | None = None
-    workers: list[Worker] = []
-    try:
-        async with asyncio.timeout(scrape_seconds_max):
-            workers = await coordinator.stores.fleet.live(at)
-            backlog = await coordinator.stores.outbox.pending()
-            diagnosis = coordinator.diagnosis
-            if diagnosis is not None:
-                standing = await diagnosis.reader.count_open(), await diagnosis.remedies.counts()
-                desk.metrics.explained(*standing, diagnosis.dropped())
-    except (StoreUnavailable, TimeoutError):
-        backlog = None  # amends_database_up says so
-    return Response(desk.metrics.scrape(backlog, workers, at), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    look = await desk.scraping.look()
+    diagnosis = desk.coordinator.diagnosis
+    if look is not None and diagnosis is not None:
+        desk.metrics.explained(look.incidents_open, look.remedies or {}, diagnosis.dropped())
+    desk.metrics.told(desk.coordinator.subscriptions, desk.coordinator.courier)
+    text = desk.metrics.scrape(look.figures if look else None)
+    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 @get(
@@ -116,7 +106,6 @@ async def index(request: Request[Any, Any, Any]) -> Response[Index]:
             "definitions": "/v1/definitions",
             "sagas": "/v1/sagas",
             "overview": "/v1/overview",
-            "events": "/v1/events",
             "bulk": "/v1/bulk",
             "incidents": "/v1/incidents",
             "remedies": "/v1/remedies",
@@ -125,6 +114,8 @@ async def index(request: Request[Any, Any, Any]) -> Response[Index]:
             "pauses": "/v1/pauses",
             "dead_letters": "/v1/dead-letters",
             "outbox": "/v1/outbox",
+            "notifications": "/v1/notifications",
+            "subscriptions": "/v1/notifications/subscriptions",
             "problems": "/problems",
             "openapi": "/openapi.json",
             "metrics": "/metrics",

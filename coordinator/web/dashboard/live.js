@@ -138,3 +138,13 @@ export function useLive(path, matters, does, milliseconds = 700) {
   });
   useEffect(() => () => clearTimeout(state.current.timer), []);
 }
+
+/** Do something again and again while the calling part is shown, the tab is looked at and nobody has paused the page. */
+export function useEvery(milliseconds, does) {
+  const current = useRef(does);
+  current.current = does;
+  useEffect(() => {
+    const timer = setInterval(() => document.hidden || paused.get() || current.current(), milliseconds);
+    return () => clearInterval(timer);
+  }, [milliseconds]);
+}

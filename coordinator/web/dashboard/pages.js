@@ -2,11 +2,13 @@
  * The pages: an address each, a module each. One with a `name` is in the menu, at this place. The first part of every
  * address is known to the server, too (`pages` in `__init__.py`), which answers it with the dashboard.
  */
+import { DeadLetter } from "./pages/dead-letter.js";
 import { DeadLetters } from "./pages/dead-letters.js";
 import { Definition } from "./pages/definition.js";
 import { Definitions } from "./pages/definitions.js";
 import { Incident } from "./pages/incident.js";
 import { Incidents } from "./pages/incidents.js";
+import { NotificationPage } from "./pages/notification.js";
 import { Notifications } from "./pages/notifications.js";
 import { Overview } from "./pages/overview.js";
 import { Participant } from "./pages/participant.js";
@@ -29,5 +31,7 @@ export const pages = [
   { path: "participants", name: "Participants", view: Participants, count: (overview) => overview.workers.unattended.length, counts: "without a worker" },
   { path: "participants/:name", view: Participant },
   { path: "dead-letters", name: "Dead letters", view: DeadLetters, count: (overview) => overview.dead_letters.open, counts: "open" },
+  { path: "dead-letters/:id", view: DeadLetter },
   { path: "notifications", name: "Notifications", view: Notifications },
+  { path: "notifications/:id", view: NotificationPage },
 ];

@@ -105,6 +105,10 @@ class Broker(Protocol):
         """
         ...
 
+    async def announce(self, key: str, body: bytes, *, event_id: str) -> Confirm:
+        """Tell of an event, under "<definition>.<kind>", whoever listens: nobody is a confirm too. As `publish`."""
+        ...
+
     async def declare(self, participant: str) -> None:
         """See to it that the participant's command queue exists, so that its commands wait there while it is away.
 
@@ -144,6 +148,14 @@ def check_participant(name: str) -> str:
 def is_publishable(address: Address, body: bytes) -> bool:
     """Whether a message could ever be published: asked first, so that no later error can be taken for the answer."""
     return len(body) <= message_bytes_max and _participant_name.fullmatch(address.participant) is not None
+
+
+_event_key = re.compile(r"[A-Za-z0-9_-]{1,100}(\.[A-Za-z0-9_-]{1,100}){1,3}")
+
+
+def is_announceable(key: str, body: bytes) -> bool:
+    """As `is_publishable`, of an event."""
+    return len(body) <= message_bytes_max and _event_key.fullmatch(key) is not None
 
 
 def check_subscription(lane: Lane, participant: str | None, prefetch: int) -> None:

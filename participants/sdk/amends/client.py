@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
@@ -58,7 +59,11 @@ class Client:
         self._timeout_seconds = timeout_seconds
         headers = {"X-Amends-Actor": actor} if actor else {}
         self._http = httpx2.AsyncClient(
-            base_url=base_url, headers=headers, timeout=timeout_seconds, transport=transport
+            base_url=base_url,
+            headers=headers,
+            timeout=timeout_seconds,
+            transport=transport,
+            verify=_trusting_nobody() if base_url.startswith("http:") else True,
         )
 
     async def __aenter__(self) -> Self:
@@ -83,7 +88,7 @@ class Client:
 
     async def definition(self, name: str, version: int | None = None) -> Json:
         """One definition, the newest unless a version is stated."""
-        return await self._ask("GET", _path("v1", "definitions", name, *([] if version is None else [version])))
+        return await self._ask("GET", path_of("v1", "definitions", name, *([] if version is None else [version])))
 
     async def definitions(self) -> AsyncIterator[Json]:
         """The newest version of every definition, by name."""
@@ -124,7 +129,7 @@ class Client:
         while True:
             left = until - loop.time()
             seconds = max(0, min(int(left), wait_seconds_max))
-            saga = await self._ask("GET", _path("v1", "sagas", saga_id), wait_seconds=seconds)
+            saga = await self._ask("GET", path_of("v1", "sagas", saga_id), wait_seconds=seconds)
             if saga["finished_at"] is not None:
                 return saga
             if left <= 0:
@@ -134,16 +139,16 @@ class Client:
 
     async def get(self, saga_id: str) -> Json:
         """One saga with its steps, attempts, and what it waits for."""
-        return await self._ask("GET", _path("v1", "sagas", saga_id))
+        return await self._ask("GET", path_of("v1", "sagas", saga_id))
 
     async def result(self, saga_id: str) -> Json:
         """What a saga came to. Raises ProblemError (409) for one that has not ended."""
-        return await self._ask("GET", _path("v1", "sagas", saga_id, "result"))
+        return await self._ask("GET", path_of("v1", "sagas", saga_id, "result"))
 
     async def cancel(self, saga_id: str, reason: str | None = None) -> Json:
         """Ask for everything to be undone. Raises ProblemError (409) when it is too late."""
         body = {"reason": reason} if reason else {}
-        return await self._ask("POST", _path("v1", "sagas", saga_id, "cancel"), body=body)
+        return await self._ask("POST", path_of("v1", "sagas", saga_id, "cancel"), body=body)
 
     async def list(self, *, limit: int = 50, **filters: Any) -> AsyncIterator[Json]:
         """Sagas, the newest first, at most `limit`. The filters are the API's: definition, status, tag, …"""
@@ -154,12 +159,12 @@ class Client:
 
     async def diagnosis(self, saga_id: str) -> Json:
         """Why a saga failed, with the evidence. Raises ProblemError (404) for one that nothing happened to."""
-        return await self._ask("GET", _path("v1", "sagas", saga_id, "diagnosis"))
+        return await self._ask("GET", path_of("v1", "sagas", saga_id, "diagnosis"))
 
     async def explain(self, saga_id: str, *, form: str = "text", width: int = 100) -> str:
         """The same for people: as `text` of this width, or as `markdown`."""
         query = {"format": form, "width": width}
-        return (await self._send("GET", _path("v1", "sagas", saga_id, "diagnosis"), query=query)).text
+        return (await self._send("GET", path_of("v1", "sagas", saga_id, "diagnosis"), query=query)).text
 
     async def incidents(self, *, limit: int = 50, **filters: Any) -> AsyncIterator[Json]:
         """Failures that share a cause, the newest first. The filters are the API's: status, cls, definition, …"""
@@ -168,16 +173,16 @@ class Client:
 
     async def incident(self, incident_id: str) -> Json:
         """One incident with its newest report, its remedies, and what was said of it."""
-        return await self._ask("GET", _path("v1", "incidents", incident_id))
+        return await self._ask("GET", path_of("v1", "incidents", incident_id))
 
     async def incident_report(self, incident_id: str, *, form: str = "text", width: int = 100) -> str:
         """The newest report of an incident for people: as `text` of this width, or as `markdown`."""
         query = {"format": form, "width": width}
-        return (await self._send("GET", _path("v1", "incidents", incident_id, "report"), query=query)).text
+        return (await self._send("GET", path_of("v1", "incidents", incident_id, "report"), query=query)).text
 
     async def feedback(self, incident_id: str, **said: Any) -> Json:
         """Say whether a report was right, and what resolved the incident: verdict, true_class, resolution, …"""
-        return await self._ask("POST", _path("v1", "incidents", incident_id, "feedback"), body=_stated(said))
+        return await self._ask("POST", path_of("v1", "incidents", incident_id, "feedback"), body=_stated(said))
 
     async def remedies(self, **filters: Any) -> Json:
         """What may be done, is done and was done about incidents, the newest first."""
@@ -185,11 +190,34 @@ class Client:
 
     async def decide(self, remedy_id: str, verb: str, reason: str | None = None) -> Json:
         """`approve`, `reject` or `undo` a remedy. Raises ProblemError (409) when it is too late."""
-        return await self._ask("POST", _path("v1", "remedies", remedy_id, verb), body=_stated({"reason": reason}))
+        return await self._ask("POST", path_of("v1", "remedies", remedy_id, verb), body=_stated({"reason": reason}))
 
     async def announce(self, text: str, *, subject: str | None = None, at: str | None = None) -> Json:
         """Tell of a deploy or another change, so that what fails after it can be explained by it."""
         return await self._ask("POST", "/v1/changes", body=_stated({"text": text, "subject": subject, "at": at}))
+
+    # -- anything else -----------------------------------------------------------------------------------------------
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Json:
+        """What has no method of its own here: one request of the API, whose answer is an object.
+
+        It is repeated as all others are; give what makes something new an Idempotency-Key. Values of the query that
+        are None are left out. `path_of` makes paths. Raises ProblemError, CoordinatorUnavailable.
+        """
+        return await self._ask(method, path, body=body, query=_stated(query or {}), headers=headers)
+
+    async def items(self, path: str, *, limit: int, **filters: Any) -> AsyncIterator[Json]:
+        """The items of any list of the API, page by page, at most `limit`."""
+        async for item in self._some(path, limit, filters):
+            yield item
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
@@ -260,6 +288,12 @@ class Client:
         raise CoordinatorUnavailable(str(self._http.base_url), failed, self._tries)
 
 
+def _trusting_nobody() -> ssl.SSLContext:
+    """For a plain address, which asks nobody for a certificate: to read all that are trusted takes a tenth of a second
+    of every command. Should it lead to TLS all the same, nothing is accepted."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 def _unless_refused(response: httpx2.Response) -> httpx2.Response:
     if response.is_success:
         return response
@@ -285,7 +319,8 @@ def _pause_seconds(tried: int, retry_after: str | None) -> float:
     return min(pause_cap_seconds, pause_first_seconds * 2.0**tried) * random.uniform(0.5, 1.0)
 
 
-def _path(*parts: object) -> str:
+def path_of(*parts: object) -> str:
+    """A path of these parts, whatever they hold."""
     return "".join("/" + quote(str(part), safe="") for part in parts)
 
 

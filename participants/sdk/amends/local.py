@@ -7,6 +7,7 @@ acknowledged it, and until then the sender's outbox remains the place where the 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from amends.broker import (
     check_participant,
     check_subscription,
     delivery_limit_reason,
+    is_announceable,
     is_publishable,
     reason_chars_max,
     returns_max,
@@ -158,6 +160,7 @@ class LocalBroker:
         self._commands: dict[str, _Queue] = {}
         self._replies = self._new_queue()
         self._dead = self._new_queue()
+        self._listeners: list[tuple[re.Pattern[str], asyncio.Queue[bytes]]] = []
         self._unanswered: set[asyncio.Future[Confirm]] = set()
         self._closed = False
 
@@ -186,6 +189,29 @@ class LocalBroker:
         self._unanswered.add(confirm)
         confirm.add_done_callback(self._unanswered.discard)
         return await confirm
+
+    async def announce(self, key: str, body: bytes, *, event_id: str) -> Confirm:
+        """As `Broker.announce`. A listener that is behind answers NACKED for all: the event comes again."""
+        if not is_announceable(key, body):
+            return Confirm.PERMANENT
+        if self._closed:
+            return Confirm.UNSENT
+        heard = [queue for pattern, queue in self._listeners if pattern.fullmatch(key)]
+        if any(queue.full() for queue in heard):
+            return Confirm.NACKED
+        for queue in heard:
+            queue.put_nowait(body)
+        return Confirm.CONFIRMED
+
+    def listen(self, pattern: str = "#") -> asyncio.Queue[bytes]:
+        """Hear of events from now on, as a queue bound to `amends.events` by this pattern would: "*" stands for one
+        word of the key, "#" for all."""
+        words = (
+            ".*" if pattern == "#" else r"\.".join(r"[^.]+" if w == "*" else re.escape(w) for w in pattern.split("."))
+        )
+        queue: asyncio.Queue[bytes] = asyncio.Queue(self._messages_max)
+        self._listeners.append((re.compile(words), queue))
+        return queue
 
     def bury(self, message: LocalDelivery, reason: str) -> None:
         """Move a message that left its queue to the dead letters. If these are full its sender keeps it: NACKED."""

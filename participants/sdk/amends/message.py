@@ -34,10 +34,13 @@ frames_max = 3
 calls_max = 8  # of one reply: the last ones
 settings_max = 16
 holding_max = 32
+seconds_max = 1e9  # thirty years: what is added up over and over stays a number
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
 Counter = Annotated[int, Field(ge=0, le=1_000_000)]
+# Neither infinite nor NaN, which a text such as "inf" would be read as.
+Seconds = Annotated[float, Field(ge=0, le=seconds_max, allow_inf_nan=False)]
 # What kind of error it is in the words of a standard: "http 429", "grpc UNAVAILABLE", "sqlstate 40001", "errno ENOSPC",
 # "amqp 404", "smtp 421", "tls CERTIFICATE_EXPIRED", "dns EAI_NONAME", "timeout", or a participant's own.
 Code = Annotated[str, StringConstraints(max_length=80)]
@@ -113,7 +116,7 @@ class Command(Item):
     result: Any = None  # to a compensation: the action's result where it is known
     succeeded: bool = False  # to a compensation: the action is known to have succeeded, whatever it gave
     reason: Annotated[str, StringConstraints(max_length=error_chars_max)] | None = None  # to a compensation: why
-    timeout_seconds: Annotated[float, Field(gt=0)]
+    timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     issued_at: datetime
     expires_at: datetime
     traceparent: Annotated[str, StringConstraints(max_length=200)] | None = None
@@ -144,7 +147,7 @@ class Failure(BaseModel):
     code: Code = ""
     causes: Annotated[tuple[Underlying, ...], Field(max_length=causes_max)] = ()
     frames: Annotated[tuple[Annotated[str, StringConstraints(max_length=200)], ...], Field(max_length=frames_max)] = ()
-    retry_after_seconds: Annotated[float, Field(ge=0)] | None = None
+    retry_after_seconds: Seconds | None = None
 
 
 class Call(BaseModel):
@@ -153,7 +156,7 @@ class Call(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dependency: Annotated[str, StringConstraints(min_length=1, max_length=100)]
-    seconds: Annotated[float, Field(ge=0)]
+    seconds: Seconds
     error: Annotated[str, StringConstraints(max_length=200)] = ""  # the error's type
     code: Code = ""
 
@@ -170,7 +173,7 @@ class Reply(Item):
     recorded_after_compensation: bool = False
     worker: Annotated[str, StringConstraints(max_length=200)] = ""
     worker_version: Annotated[str, StringConstraints(max_length=100)] = ""
-    duration_seconds: Annotated[float, Field(ge=0)] = 0.0
+    duration_seconds: Seconds = 0.0
     calls: Annotated[tuple[Call, ...], Field(max_length=calls_max)] = ()
     traceparent: Annotated[str, StringConstraints(max_length=200)] | None = None
 
@@ -184,7 +187,7 @@ class Holding(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     command: Annotated[str, StringConstraints(max_length=400)]
-    seconds: Annotated[float, Field(ge=0)]
+    seconds: Seconds
     working: bool = False
 
 
@@ -199,7 +202,7 @@ class Heartbeat(BaseModel):
     worker_version: Annotated[str, StringConstraints(max_length=100)] = ""
     actions: Annotated[tuple[Name, ...], Field(max_length=500)] = ()
     compensations: Annotated[tuple[Name, ...], Field(max_length=500)] = ()
-    interval_seconds: Annotated[float, Field(gt=0, le=300)]
+    interval_seconds: Annotated[float, Field(gt=0, le=300, allow_inf_nan=False)]
     in_flight: Counter = 0
     holding: Annotated[tuple[Holding, ...], Field(max_length=holding_max)] = ()  # the longest first
     host: Annotated[str, StringConstraints(max_length=100)] = ""

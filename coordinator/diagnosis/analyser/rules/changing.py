@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from coordinator.diagnosis.analyser.changes import Change
-from coordinator.diagnosis.analyser.contrast import Dimension
+from coordinator.diagnosis.analyser.contrast import Dimension, count_min
 from coordinator.diagnosis.analyser.facts import Facts
+from coordinator.diagnosis.analyser.fleet import Share
 from coordinator.diagnosis.analyser.ledger import Ref
-from coordinator.diagnosis.analyser.naming import plain, setting_entity
+from coordinator.diagnosis.analyser.naming import plain, setting_entity, version_entity
 from coordinator.diagnosis.analyser.rules.comparing import from_outside, guilty_version, old_versions_fail_too
 from coordinator.diagnosis.analyser.score import Vote
 from coordinator.diagnosis.cause import Entity, FaultClass
@@ -18,6 +19,7 @@ from coordinator.store.observed import OccurrenceKind
 
 # What a participant's own code does, rather than the world around it.
 of_the_code = (SignalFamily.BUG, SignalFamily.INVALID_DATA, SignalFamily.OTHER, SignalFamily.UNKNOWN_HANDLER)
+nearly_all = 0.98
 
 
 def changing(facts: Facts) -> Iterator[Vote]:
@@ -49,9 +51,23 @@ def _rolled_out(change: Change, facts: Facts) -> Iterator[Vote]:
     if facts.worked_since(change):
         return
     inside = facts.voices.weight(*of_the_code)
-    points = change.weight * (1.4 + 1.8 * inside)
+    # What worked in no attempt, and those before it in all, is hardly new by chance.
+    never = 1.8 if never_worked(change, facts) else 0.0
+    points = change.weight * (1.4 + 1.8 * inside + never)
     yield Vote(FaultClass.BAD_DEPLOY, points, (change.ref, *_onset(facts)), change.entity, symptom.step)
-    yield from _against_the_world(change, facts, 1.4)
+    yield from _against_the_world(change, facts, 1.4 + never)
+
+
+def never_worked(change: Change, facts: Facts) -> bool:
+    """Whether a new version has failed from its first attempt on, at steps that the others did well to the end. What
+    finds nothing to do succeeds all the same."""
+    new, old = Share(), Share()
+    for row in facts.fleet.own:
+        if version_entity(row.place.participant, row.place.worker_version) == change.entity:
+            new += Share(row.mine, row.mine + row.good)
+        elif row.place.participant == change.participant and row.place.worker_version:
+            old += Share(row.mine, row.mine + row.good)
+    return min(new.total, old.total) >= count_min and new.rate >= nearly_all and old.rate <= 1 - nearly_all
 
 
 def _against_the_world(change: Change, facts: Facts, points: float) -> Iterator[Vote]:

@@ -25,6 +25,7 @@ from_outside = (
     FaultClass.LOCK_CONTENTION,
     FaultClass.BUSINESS_REJECTION,
 )
+failing_share_min = 0.8
 
 
 def comparing(facts: Facts) -> Iterator[Vote]:
@@ -83,6 +84,8 @@ def _places(facts: Facts) -> Iterator[Vote]:
     place = host or worker
     if place is None:
         return
+    if facts.surroundings.lost_share >= failing_share_min:
+        return  # where somebody was lost others fail, too, who waited for them
     scarce = facts.voices.weight(SignalFamily.RESOURCE)
     strange = facts.voices.weight(
         SignalFamily.CREDENTIAL, SignalFamily.UNAVAILABLE, SignalFamily.CONFIGURATION, SignalFamily.UNKNOWN_HANDLER

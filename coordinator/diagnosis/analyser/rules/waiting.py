@@ -23,6 +23,8 @@ from coordinator.diagnosis.signals import SignalFamily
 from coordinator.saga.event import Kind
 from coordinator.store.observed import OccurrenceKind
 
+mostly, half = 0.8, 0.5
+
 
 def waiting(facts: Facts) -> Iterator[Vote]:
     """Silence, and what was around it."""
@@ -48,7 +50,7 @@ def _broker(facts: Facts) -> Iterator[Vote]:
         if around.host_gone:
             return
         yield Vote(FaultClass.BROKER_OUTAGE, 2.0, refs, broker_entity)
-        yield Vote(FaultClass.WORKER_LOST, -1.5, refs)
+        yield Vote(FaultClass.WORKER_LOST, -2.5, refs)
 
 
 def _lost(facts: Facts) -> Iterator[Vote]:
@@ -58,9 +60,12 @@ def _lost(facts: Facts) -> Iterator[Vote]:
         return
     first = lost[0]
     culprit: Entity = host_entity(around.host_gone) if around.host_gone else first.entity
-    points = 3.2 if first.held else 2.0
+    # Of a worker that held none for certain, the more of the silence falls into its time the likelier it had some.
+    points = 3.2 if first.held else 1.0 + 2.2 * around.lost_share
     refs = tuple(one.ref for one in lost[:3])
-    yield Vote(FaultClass.WORKER_LOST, points, (*refs, *facts.attempts_ref), culprit, facts.failing.symptom.step)
+    told = facts.timings.overdue_ref
+    evidence = (*refs, *facts.attempts_ref) if told is None else (*refs, told, *facts.attempts_ref)
+    yield Vote(FaultClass.WORKER_LOST, points, evidence, culprit, facts.failing.symptom.step)
     if first.held and not around.broker:
         yield Vote(FaultClass.DOWNSTREAM_TIMEOUT, -1.5, refs)
 
@@ -87,6 +92,9 @@ def _backlog(facts: Facts) -> Iterator[Vote]:
     if timings.ref is not None and timings.queueing:
         refs.append(timings.ref)
     points = (1.8 if busy else 0.0) + (2.2 if timings.queueing else 0.0)
+    if timings.mostly_overdue and timings.overdue_ref is not None:
+        points += 1.8
+        refs.append(timings.overdue_ref)
     if scaled and points:
         points += 1.0
         refs.append(scaled.ref)
@@ -96,9 +104,13 @@ def _backlog(facts: Facts) -> Iterator[Vote]:
     if points and timings.queueing and timings.ref is not None:
         yield Vote(FaultClass.DOWNSTREAM_TIMEOUT, -1.0, (timings.ref,))
     begun = [one for one in facts.own if one.silent and one.begun]
-    unknown = [one for one in facts.own if one.silent and one.begun is None]
+    unknown = [one for one in facts.own if one.silent and not one.begun]
     if points and len(begun) > len(unknown):
         yield Vote(FaultClass.WORKER_BACKLOG, -1.5, facts.attempts_ref)
+    if points and facts.surroundings.lost_share >= mostly:
+        # They lay with who was lost, not in a queue, the more certainly if others were taken at once.
+        lain = tuple(one.ref for one in facts.surroundings.lost[:2])
+        yield Vote(FaultClass.WORKER_BACKLOG, -1.5 if facts.others.rate > half else -3.5, lain)
 
 
 def _at_work(facts: Facts) -> Iterator[Vote]:
@@ -123,7 +135,7 @@ def _too_little_time(facts: Facts) -> Iterator[Vote]:
     if timings.slow_as_ever:
         yield Vote(FaultClass.MISCONFIGURATION, 3.0, (timings.ref, *facts.attempts_ref), setting, symptom.step)
         yield Vote(FaultClass.DOWNSTREAM_TIMEOUT, -1.5, (timings.ref,))
-    elif timings.late and not timings.slower and not timings.queueing and not dependency(facts):
+    elif timings.late and not (timings.slower or timings.queueing or timings.mostly_overdue or dependency(facts)):
         yield Vote(FaultClass.MISCONFIGURATION, 1.0, (timings.ref, *facts.attempts_ref), setting, symptom.step)
 
 
@@ -136,7 +148,7 @@ def _nobody_can(facts: Facts) -> Iterator[Vote]:
         setting = setting_entity(f"{plain(symptom.definition)}.{plain(symptom.step)}", key)
         yield Vote(FaultClass.MISCONFIGURATION, 2.5, (handlers.ref, *facts.attempts_ref), setting, symptom.step)
     causes = [failure.cause for failure in facts.case.failures]
-    deserted = [one for one in facts.surroundings.backlogs if not one.workers]
+    deserted = facts.deserted
     if (deserted or "no_consumer" in causes) and not facts.surroundings.lost:
         refs = (*(one.ref for one in deserted[:2]), *facts.attempts_ref)
         scaled = scaled_down(facts)

@@ -8,9 +8,10 @@ const foot = 14;
 
 /**
  * Two rows of bars from one line: up for one series, down for the other.
- * @param {{minutes: {minute: string}[], up: {name: string, label: string}, down: {name: string, label: string}, label: string}} given
+ * @param {{minutes: {minute: string}[], up: {name: string, label: string}, down: {name: string, label: string, tone?: string},
+ *   label: string, span?: string}} given
  */
-export function Minutes({ minutes, up, down, label }) {
+export function Minutes({ minutes, up, down, label, span = "an hour, minute by minute" }) {
   const [at, setAt] = useState(null);
   const most = Math.max(1, ...minutes.flatMap((one) => [one[up.name], one[down.name]]));
   const step = width / minutes.length;
@@ -25,7 +26,7 @@ export function Minutes({ minutes, up, down, label }) {
       ${minutes.map((one, index) => html`<g key=${one.minute} class=${index === at ? "here" : ""} onPointerEnter=${() => setAt(index)}>
         <rect class="minutes-room" x=${index * step} y="0" width=${step} height=${height} />
         <rect class="minutes-up" x=${index * step + 0.8} width=${step - 1.6} y=${half - tall(one[up.name])} height=${tall(one[up.name])} />
-        <rect class="minutes-down" x=${index * step + 0.8} width=${step - 1.6} y=${half + 2} height=${tall(one[down.name])} />
+        <rect class=${`minutes-down ${down.tone ?? ""}`} x=${index * step + 0.8} width=${step - 1.6} y=${half + 2} height=${tall(one[down.name])} />
       </g>`)}
       <line class="minutes-line" x1="0" x2=${width} y1=${half + 1} y2=${half + 1} />
     </svg>
@@ -33,9 +34,9 @@ export function Minutes({ minutes, up, down, label }) {
       ${shown
         ? html`<span>${clockText(shown.minute).replace(/:\d\d(?=\D*$)/, "")}</span>
             <span class="key up">${shown[up.name]}${shown.capped ? "+" : ""} ${up.label}</span>
-            <span class="key down">${shown[down.name]}${shown.capped ? "+" : ""} ${down.label}</span>`
-        : html`<span>an hour, minute by minute; at most ${most} in one</span>
-            <span class="key up">${up.label}</span><span class="key down">${down.label}</span>`}
+            <span class=${`key down ${down.tone ?? ""}`}>${shown[down.name]}${shown.capped ? "+" : ""} ${down.label}</span>`
+        : html`<span>${span}; at most ${most} in one</span>
+            <span class="key up">${up.label}</span><span class=${`key down ${down.tone ?? ""}`}>${down.label}</span>`}
     </figcaption>
   </figure>`;
 }

@@ -1,6 +1,6 @@
 /** What is paused or slowed down, said on every page, with the way to end it. */
 import { html } from "../dom.js";
-import { remove } from "../api.js";
+import { post } from "../api.js";
 import { lookAgain, useOverview } from "../overview.js";
 import { confirm } from "./dialog.js";
 import { Icon } from "./icons.js";
@@ -13,18 +13,66 @@ export function pausedText(pause) {
   return pause.scope === "definition" ? `the sagas of ${pause.name}` : pause.name;
 }
 
-/** Ask, then end a pause. True: it was ended. */
+const pacesMax = { rate: 10_000, minutes: 43_200 };
+const howLong = { name: "minutes", label: "For how many minutes?", kind: "number", min: 0.01, max: pacesMax.minutes, hint: "Without a number it lasts until somebody ends it." };
+const seconds = (minutes) => (minutes === null ? undefined : minutes * 60);
+
+/** Ask, then pause everything, a definition's sagas or a participant. True: it was. */
+export async function beginPause(scope, name = null) {
+  const what = pausedText({ scope, name });
+  const done = await confirm({
+    title: `Pause ${what}?`,
+    says: {
+      all: "Nothing is sent to anybody. What is in the workers' hands ends; starts are accepted, and wait.",
+      definition: "Its sagas send nothing more, and their clocks stand still. Starts are accepted, and wait.",
+      participant: "Nothing more is sent to it. What is in its workers' hands ends; what waits for it is kept.",
+    }[scope],
+    verb: "Pause",
+    fields: [howLong],
+    does: (stated) => post("v1/pauses", { scope, ...(name ? { name } : {}), reason: stated.reason, seconds: seconds(stated.minutes) }),
+  });
+  return told(done, `${capital(what)} is paused.`);
+}
+
+/** Ask, then hold a participant to a rate. True: it was. */
+export async function slowDown(name) {
+  const done = await confirm({
+    title: `Slow ${name} down?`,
+    says: "Each coordinator sends it no more than this. What waits for its turn has not begun to time out.",
+    verb: "Slow down",
+    fields: [{ name: "rate", label: "Commands a second, at most", kind: "number", required: true, min: 0.01, max: pacesMax.rate }, howLong],
+    does: (stated) => post("v1/pauses", {
+      scope: "participant", name, reason: stated.reason, rate_per_second: stated.rate, seconds: seconds(stated.minutes),
+    }),
+  });
+  return told(done, `${name} is slowed down.`);
+}
+
+/** Ask, then end a pause: at once, or at a bounded rate for a while. True: it was ended. */
 export async function endPause(pause) {
   const slowed = pause.rate_per_second !== null;
+  const what = pausedText(pause);
   const done = await confirm({
-    title: slowed ? `Let ${pausedText(pause)} go at full speed?` : `Resume ${pausedText(pause)}?`,
+    title: slowed ? `Let ${what} go at full speed?` : `Resume ${what}?`,
     says: `${slowed ? "Slowed down" : "Paused"} by ${pause.by}: ${pause.reason}`,
     verb: slowed ? "Full speed" : "Resume",
-    reason: false,
-    does: () => remove(`v1/pauses/${pause.id}`),
+    reason: "optional",
+    fields: [
+      { name: "rate", label: slowed ? "Or at another rate, commands a second" : "Slowly at first, commands a second", kind: "number", min: 0.01, max: pacesMax.rate,
+        hint: "What has piled up then comes bit by bit: so many a second to each participant, from each coordinator." },
+      { name: "minutes", label: "At that rate for how many minutes?", kind: "number", value: 10, min: 0.01, max: pacesMax.minutes },
+    ],
+    does: ({ reason, rate, minutes }) => post(`v1/pauses/${pause.id}/resume`, {
+      ...(reason ? { reason } : {}),
+      ...(rate === null ? {} : { rate_per_second: rate, seconds: seconds(minutes) }),
+    }),
   });
+  return told(done, `${capital(what)} goes on${done?.value?.throttles.length ? ", slowly" : ""}.`);
+}
+
+function told(done, text) {
   if (done) {
-    say(`${pausedText(pause)} goes on.`);
+    say(text);
     lookAgain();
   }
   return done !== null;

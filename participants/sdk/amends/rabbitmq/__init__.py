@@ -14,7 +14,16 @@ from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AuthenticationError, InvalidFrameError, ProbableAuthenticationError
 from aiormq.exceptions import ChannelAccessRefused
 
-from amends.broker import Address, Confirm, Consumer, Lane, check_participant, check_subscription, is_publishable
+from amends.broker import (
+    Address,
+    Confirm,
+    Consumer,
+    Lane,
+    check_participant,
+    check_subscription,
+    is_announceable,
+    is_publishable,
+)
 from amends.errors import BrokerClosed, BrokerError
 from amends.rabbitmq import topology
 from amends.rabbitmq.consumer import RabbitConsumer
@@ -89,6 +98,14 @@ class RabbitBroker:
             return await self._outgoing.publish(topology.commands, address.participant, message)
         kind = "heartbeat" if transient else "reply"
         return await self._outgoing.publish(topology.replies, f"{kind}.{address.participant}", message)
+
+    async def announce(self, key: str, body: bytes, *, event_id: str) -> Confirm:
+        """As `Broker.announce`, on the topic exchange `amends.events`. The event's id is the header `event_id`: the
+        message's own id is unique per publish."""
+        if not is_announceable(key, body):
+            return Confirm.PERMANENT
+        message = message_of(body, {"event_id": event_id}, kind=key.rpartition(".")[2])
+        return await self._outgoing.publish(topology.events, key, message, mandatory=False)
 
     async def declare(self, participant: str) -> None:
         """As `Broker.declare`: now, and again whenever there is a new connection."""

@@ -22,11 +22,13 @@ publish_seconds_max = 5.0
 misses_max = 3  # so many publishes without any answer meanwhile, and the connection is replaced
 
 
-def message_of(body: bytes, headers: dict[str, Any] | None = None, *, transient: bool = False) -> aio_pika.Message:
+def message_of(
+    body: bytes, headers: dict[str, Any] | None = None, *, transient: bool = False, kind: str | None = None
+) -> aio_pika.Message:
     # The library finds a returned message by its id alone: two in flight with one id get each other's answers.
     mode = aio_pika.DeliveryMode.NOT_PERSISTENT if transient else aio_pika.DeliveryMode.PERSISTENT
     return aio_pika.Message(
-        body, headers=headers, message_id=uuid4().hex, delivery_mode=mode, content_type="application/json"
+        body, headers=headers, message_id=uuid4().hex, delivery_mode=mode, content_type="application/json", type=kind
     )
 
 
@@ -42,8 +44,9 @@ class Publisher:
         self._misses = 0
         self._answered_at = 0.0
 
-    async def publish(self, exchange: str, key: str, message: aio_pika.Message) -> Confirm:
-        """Publish, and say what became of it. Never raises but for a cancellation that was asked for.
+    async def publish(self, exchange: str, key: str, message: aio_pika.Message, *, mandatory: bool = True) -> Confirm:
+        """Publish, and say what became of it. Never raises but for a cancellation that was asked for. What is not
+        `mandatory` may have nowhere to go.
 
         The message was checked beforehand: an error here says nothing about it, it may be a neighbour's, for the
         broker closes the channel on one bad publish and fails all that are in flight on it.
@@ -57,7 +60,7 @@ class Publisher:
                 if exchanges is None or self._link.blocked:
                     return Confirm.UNSENT
                 sent = True
-                result = await exchanges[exchange].publish(message, key, mandatory=True)
+                result = await exchanges[exchange].publish(message, key, mandatory=mandatory)
             confirm = Confirm.UNROUTABLE if isinstance(result, DeliveredMessage) else Confirm.CONFIRMED
         except DeliveryError:
             confirm = Confirm.NACKED

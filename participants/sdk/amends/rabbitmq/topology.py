@@ -4,6 +4,7 @@
            └─ alternate: amends.unroutable ──*.*.#──> amends.unroutable
     amends.replies ──reply.#──> amends.replies                           one quorum queue for all coordinators
            └──────heartbeat.#──> amends.heartbeats                       forgotten after seconds, never in a backlog
+    amends.events ──<definition>.<kind>──> whoever binds a queue         nobody is fine: it is told, not ordered
     amends.dead ──> amends.dead                                          what nobody could process
 
 Two wishes contradict each other here: a sender wants to be told that a queue is missing (`mandatory`), and a message
@@ -27,6 +28,7 @@ commands = "amends.commands"
 replies = "amends.replies"
 heartbeats = "amends.heartbeats"
 dead = "amends.dead"
+events = "amends.events"
 unroutable = "amends.unroutable"
 
 queue_messages_max = 1_000_000
@@ -82,6 +84,7 @@ exchanges = (
     Exchange(commands, "topic", {"alternate-exchange": unroutable}),
     Exchange(replies, "topic"),
     Exchange(dead, "fanout"),
+    Exchange(events, "topic"),
 )
 queues = (
     Queue(dead, dead, "", _last_stop),
