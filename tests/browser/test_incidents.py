@@ -104,7 +104,9 @@ async def test_a_person_judges_the_report_and_says_what_resolved_it(view: View) 
     await expect(page.locator(".note")).to_contain_text("report 1 is right")
     await page.get_by_role("button", name="It is wrong").click()
     await _answered(page, Kind_of_cause="bad_deploy", What_was_to_blame="worker_version", Its_name="payment@2.0")
-    await expect(page.locator(".note")).to_contain_text("report 1 is wrong it was bad deploy (worker_version payment@2.0)")
+    await expect(page.locator(".note")).to_contain_text(
+        "report 1 is wrong it was bad deploy (worker_version payment@2.0)"
+    )
     await page.get_by_role("button", name="It is resolved").click()
     await _answered(page, What_was_done="rolled back to 1.9")
 

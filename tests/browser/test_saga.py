@@ -1,4 +1,4 @@
-"""A saga's page: what went wrong first, both ways of its graph, its attempts along time, and what may be asked of it."""
+"""A saga's page: what went wrong first, both ways of its graph, its attempts along time, what may be asked of it."""
 
 from __future__ import annotations
 
@@ -289,7 +289,9 @@ async def test_a_step_is_skipped_from_its_panel(view: View) -> None:
     saga_id = await view.shop.order(mute)
     page = await _seen(view, saga_id, "blocked")
     verbs = page.get_by_role("group", name="What may be asked of notify-customer")
-    await expect(verbs.get_by_role("button")).to_have_text(["Retry", "Settle", "Waive", "Skip", "Retry with another input"])
+    await expect(verbs.get_by_role("button")).to_have_text(
+        ["Retry", "Settle", "Waive", "Skip", "Retry with another input"]
+    )
 
     await verbs.get_by_role("button", name="Skip").click()
     await page.get_by_role("dialog").get_by_label("Why?").fill("told by telephone")
