@@ -66,7 +66,7 @@ async def test_a_completed_saga_says_so_and_what_it_took(view: View) -> None:
     await expect(page.get_by_role("group", name="What may be asked now")).to_have_count(0)
     await expect(page.locator(".forward-line")).to_have_count(6)
     await expect(page.locator(".backward-line")).to_have_count(0)
-    await expect(_box(page, "reserve-stock")).to_contain_text("2 attempts")
+    await expect(_box(page, "reserve-stock")).to_contain_text("2×")
     await expect(page.get_by_role("link", name="in Jaeger")).to_have_attribute(
         "href", f"http://jaeger.example:16686/trace/{await _trace_of(view, 'order-1')}"
     )

@@ -2,6 +2,7 @@
 import { html, useEffect, useMemo, useState } from "../dom.js";
 import { get, useAnswer } from "../api.js";
 import { incidentEvents, paused, sagaEvents, useLive } from "../live.js";
+import { many } from "../parts/count.js";
 import { Copy } from "../parts/copy.js";
 import { Diagnosis } from "../parts/diagnosis.js";
 import { Graph } from "../parts/graph.js";
@@ -95,14 +96,14 @@ function StepGraph({ saga, chosen, choose }) {
     const count = tried(step, "action");
     const mark = step.kind === "pivot" ? "pivot" : step.optional ? "optional" : "";
     return html`<span class="graph-name">${step.name}</span>
-      <span class="graph-says"><${StepStatus} status=${step.status} />${count > 1 && html`<small>${count} attempts</small>`}${mark && html`<small>${mark}</small>`}</span>`;
+      <span class="graph-says"><${StepStatus} status=${step.status} />${count > 1 && html`<small title=${`${count} attempts`}>${count}×</small>`}${mark && html`<small>${mark}</small>`}</span>`;
   };
   const way = (from, to) => {
     const [source, target] = [byName.get(from), byName.get(to)];
     const undoing = tried(source, "compensation") > 0 || source.status === "compensating" || source.status === "compensated";
     return { forward: target.attempts.length > 0 || inTheWorld.has(target.status), backward: undoing && target.status !== "pending" };
   };
-  const describe = (step) => `${step.participant}.${step.action}${step.compensation ? `, undone by ${step.compensation}` : ""}: ${stepStatuses[step.status]?.says ?? step.status}`;
+  const describe = (step) => `${step.participant}.${step.action}${step.compensation ? `, undone by ${step.compensation}` : ""}: ${stepStatuses[step.status]?.says ?? step.status}; ${many(tried(step, "action"), "attempt")}`;
   return html`<${Graph} label="Steps of the saga" steps=${saga.steps} draw=${draw} describe=${describe} way=${way} chosen=${chosen} choose=${choose}
     tone=${(step) => `${stepStatuses[step.status]?.tone ?? "quiet"} ${step.kind}`} />`;
 }
