@@ -310,11 +310,12 @@ async def _until_interrupted() -> None:
 def _greet(console: Console, url: str, folder: Path) -> None:
     console.print(Text.assemble(("Amends", "bold"), "  sagas that make amends: a demo in one process"))
     for name, value in (
-        ("API", url),
+        ("dashboard", f"{url}/"),
+        ("API", f"{url}/v1"),
         ("kept in", f"{folder}/ (SQLite, one file per service)"),
         ("broker", "in this process"),
     ):
-        console.print(Text.assemble((f"  {name:<8}", "dim"), value), soft_wrap=True)
+        console.print(Text.assemble((f"  {name:<10}", "dim"), value), soft_wrap=True)
 
 
 def _close(console: Console, before: sums.Sums, after: sums.Sums, faults: Sequence[str], *, seconds: float) -> None:

@@ -20,7 +20,7 @@ from coordinator.saga.event import (
     Started,
     WaiveRequested,
 )
-from coordinator.saga.state import Direction, Saga, SagaStatus
+from coordinator.saga.state import Direction, Saga, SagaStatus, StepStatus
 from coordinator.saga.transition import decide
 
 
@@ -72,11 +72,17 @@ def _between(before: Saga, after: Saga, event: Event) -> Iterator[Mark]:
         yield Mark(seq, at, MarkKind.TURNED, str(after.cause) if after.cause else "", by)
     if after.status is not before.status:
         if after.status is SagaStatus.BLOCKED:
-            yield Mark(seq, at, MarkKind.BLOCKED, f"{after.failed_step or 'a step'} needs a person")
+            yield Mark(seq, at, MarkKind.BLOCKED, _stuck(after))
         elif before.status is SagaStatus.BLOCKED and not after.final:
             yield Mark(seq, at, MarkKind.UNBLOCKED, f"{after.status} again", by)
         if after.final:
             yield Mark(seq, at, MarkKind.FINISHED, str(after.status), by)
+
+
+def _stuck(saga: Saga) -> str:
+    """What stands still, which is not always what turned the saga: its undoing may."""
+    names = [name for name, run in saga.steps.items() if run.status is StepStatus.BLOCKED]
+    return f"{' and '.join(names) or 'a step'} {'need' if len(names) > 1 else 'needs'} a person"
 
 
 def _asked(event: Event) -> tuple[str | None, str]:

@@ -1,6 +1,8 @@
-"""What the coordinator shows: a REST API under `/v1`, probes and metrics.
+"""What the coordinator shows: a REST API under `/v1`, probes and metrics, and a dashboard over that API.
 
 app        create_web(coordinator): the whole as a Litestar application
+gate       what every request passes first: the base path, the headers that all answers have
+pages      the addresses of the dashboard, whose files are in dashboard/
 desk       what every controller needs: the coordinator, who waits for an end, who asks
 reading    bodies, parameters and headers, read strictly
 problems   every error as a problem document (RFC 9457)

@@ -37,7 +37,7 @@ from coordinator.web.gate import Gate
 from coordinator.web.metrics import Metrics
 from coordinator.web.pages import routes as pages
 from coordinator.web.problems import Refusal, handlers, respond
-from coordinator.web.reading import body_bytes_max, check_parameters
+from coordinator.web.reading import body_bytes_max, check_request
 
 
 async def _no_other_page(response: Response[Any]) -> Response[Any]:
@@ -113,7 +113,7 @@ def create_web(
     web = Gate(
         controllers,
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
-        before_request=check_parameters,
+        before_request=check_request,
         exception_handlers=handlers(),
         lifespan=[life],
         # Neither may be switched on by an environment variable: a debug page shows the source.

@@ -48,6 +48,7 @@ KINDS: Mapping[str, Kind] = {
     "unreadable-body": Kind(400, "The body is not JSON that can be kept"),
     "bad-parameter": Kind(400, "A parameter or header of the request is wrong"),
     "bad-request": Kind(400, "The request is wrong"),
+    "other-site": Kind(403, "A page of another site asked a browser for this"),
     "not-found": Kind(404, "There is nothing here"),
     "unknown-saga": Kind(404, "There is no such saga"),
     "unknown-definition": Kind(404, "There is no such definition"),

@@ -25,6 +25,7 @@ parameter_chars_max = 300
 actor_chars_max = 100
 key_chars_max = 128
 wait_seconds_max = 60.0
+harmless = ("GET", "HEAD", "OPTIONS")
 created_years = range(1970, 3000)
 
 _quoted_key = re.compile(r'"((?:[\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')  # RFC 8941, without spaces
@@ -133,6 +134,17 @@ def actor_of(request: Asked, stated: str | None) -> str:
 
 
 # --- parameters -------------------------------------------------------------------------------------------------------
+
+
+async def check_request(request: Asked) -> None:
+    """Before any handler: what a browser sends for another site's page changes nothing, and the query is known.
+
+    Nobody is asked who they are, so whoever can make a person open a page could otherwise ask for a verb in a form.
+    """
+    site = request.headers.get("sec-fetch-site", "none")  # said by browsers, and out of a page's reach
+    if request.method not in harmless and site not in ("none", "same-origin"):
+        raise Refusal("other-site", "open the dashboard itself, or ask from outside a browser")
+    await check_parameters(request)
 
 
 async def check_parameters(request: Asked) -> None:

@@ -160,7 +160,7 @@ async def test_the_banner_says_where_everything_is_and_no_password(tmp_path: Pat
     assert await running.ends() == 0
 
     said = "\n".join(running.said)
-    for name in ("mode", "database", "broker", "API", "OpenAPI", "livez"):
+    for name in ("mode", "database", "broker", "dashboard", "API", "openapi.json", "livez"):
         assert name in said
 
 

@@ -168,7 +168,7 @@ class AwayFleet(FleetStore):
 async def test_a_database_that_was_away_is_told_when_it_is_back_and_sagas_went_on(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coordinator.app.FleetStore", AwayFleet)
+    monkeypatch.setattr("coordinator.store.stores.FleetStore", AwayFleet)
     monkeypatch.setattr(sensors, "look_seconds", 0.05)
     app = await house.coordinator()
     assert isinstance(app.stores.fleet, AwayFleet)

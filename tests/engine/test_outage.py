@@ -33,7 +33,7 @@ class AwayStore(SagaStore):
 @pytest.mark.parametrize("house", ["embedded"], indirect=True)
 async def test_an_outage_longer_than_any_conflict_loses_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "outage_pause_seconds", 0.0)
-    monkeypatch.setattr("coordinator.app.SagaStore", AwayStore)
+    monkeypatch.setattr("coordinator.store.stores.SagaStore", AwayStore)
     app = await house.coordinator()
     store = app.stores.sagas
     assert isinstance(store, AwayStore)

@@ -25,7 +25,7 @@ class BrokenFleetStore(FleetStore):
 async def test_a_batch_of_replies_that_fails_unforeseen_ends_the_loop(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coordinator.app.FleetStore", BrokenFleetStore)
+    monkeypatch.setattr("coordinator.store.stores.FleetStore", BrokenFleetStore)
     app = await house.coordinator()
     await Puppet(house.broker, "inventory").beat()
     async with asyncio.timeout(10):

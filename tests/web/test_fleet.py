@@ -61,13 +61,13 @@ async def test_what_is_paused_accepts_starts_and_sends_nothing(site: Site) -> No
 async def test_a_pause_with_an_end_ends_by_itself(site: Site) -> None:
     await site.define(chain)
     await site.puppets(chain)
-    body = {"scope": "participant", "name": "inventory", "reason": "a short look", "seconds": 0.5}
+    body = {"scope": "participant", "name": "inventory", "reason": "a short look", "seconds": 2.0}
 
     pause = (await site.http.post("/v1/pauses", json=body)).json()
     saga_id = await site.begin()
 
     since, ends_at = (datetime.fromisoformat(pause[name]) for name in ("since", "ends_at"))
-    assert (ends_at - since, pause["until"]) == (timedelta(seconds=0.5), None)
+    assert (ends_at - since, pause["until"]) == (timedelta(seconds=2), None)
     assert (await site.saga(saga_id))["waiting_on"]["kind"] == "paused"
     assert (await site.end(saga_id))["status"] == "completed"
     assert (await site.http.get("/v1/pauses")).json()["items"] == []

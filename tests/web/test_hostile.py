@@ -239,7 +239,8 @@ posts = (
     "/v1/sagas/{saga}/steps/charge/waive", "/v1/sagas/{saga}/steps/charge/skip", "/v1/dead-letters/x/redrive",
     "/v1/dead-letters/x/discard", "/v1/outbox/x:y/redrive", "/v1/incidents/{incident}/refresh",
     "/v1/incidents/{incident}/feedback", "/v1/remedies/{remedy}/approve", "/v1/remedies/{remedy}/reject", "/v1/changes",
-    "/v1/sagas/bulk", "/v1/bulk/{bulk}/cancel",
+    "/v1/sagas/bulk", "/v1/bulk/{bulk}/cancel", "/v1/remedies/{remedy}/undo", "/v1/pauses/x/resume",
+    "/v1/notifications/x/redeliver", "/v1/notifications/subscriptions",
 )  # fmt: skip
 
 
@@ -276,6 +277,8 @@ async def test_every_post_of_the_api_is_among_those_tried(small_site: Site) -> N
         .replace("{incident}", "{incident_id}")
         .replace("{remedy}", "{remedy_id}")
         .replace("{bulk}", "{bulk_id}")
+        .replace("/pauses/x/", "/pauses/{pause_id}/")
+        .replace("/notifications/x/", "/notifications/{notification_id}/")
         for path in posts
     }
 

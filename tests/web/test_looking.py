@@ -76,6 +76,7 @@ async def test_what_people_asked_for_is_marked(site: Site) -> None:
         ("started", None), ("turned", None), ("blocked", None), ("paused", "ada"), ("resumed", "ada"),
         ("asked", "grace"), ("finished", "grace"),
     ]  # fmt: skip
+    assert told["marks"][2]["text"] == "reserve needs a person"  # what is stuck, not what turned it
     assert told["marks"][-2]["text"] == "waive reserve: it is ours to keep"
 
 

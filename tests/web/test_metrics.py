@@ -112,12 +112,13 @@ async def test_a_compensation_that_gives_up_is_counted_and_its_saga_waits_for_a_
     await site.puppets(chain, refusing_charge_and_release)
     await site.begin()
 
-    seen = await scraped(site, lambda s: s("sagas_blocked_total", definition="chain"), "the block")
+    # The gauges are looked up every few seconds, so they follow the counters.
+    seen = await scraped(site, lambda s: s("sagas_active", definition="chain", status="blocked"), "the block")
 
+    assert seen("sagas_blocked_total", definition="chain") == 1
     reserved = {"definition": "chain", "step": "reserve"}
     assert seen("compensation_failed_total", **reserved) == 1
     assert seen("compensation_blocked_total", **reserved) == 1
-    assert seen("sagas_active", definition="chain", status="blocked") == 1
     assert seen("sagas_waiting", waiting_on="blocked", participant="inventory") == 1
     assert seen("sagas_stuck", definition="chain") == 0
 

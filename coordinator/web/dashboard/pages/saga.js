@@ -110,11 +110,13 @@ function StepGraph({ saga, chosen, choose }) {
 // --- why --------------------------------------------------------------------------------------------------------------
 
 const expected = (problem) => problem.status === 404 || problem.type === "/problems/diagnosis-off";
+const underWay = new Set(["dispatched", "waiting"]);
 const explained = new Set(["compensating", "blocked", "compensated", "closed"]);
 
 /** The diagnosis, as soon as there can be one. */
 function useReport(saga) {
-  const troubled = explained.has(saga.status) || saga.steps.some((step) => step.error || step.attempts.some((attempt) => attempt.error));
+  const failing = (step) => underWay.has(step.status) && step.attempts.some((attempt) => attempt.error);
+  const troubled = explained.has(saga.status) || (!saga.finished_at && saga.steps.some(failing));
   const answer = useAnswer(troubled ? `v1/sagas/${saga.id}/diagnosis` : null);
   useEffect(() => {
     if (troubled && !answer.loading) answer.again();

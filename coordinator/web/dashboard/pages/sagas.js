@@ -100,8 +100,9 @@ function SagaFilters({ query, change }) {
       get("v1/participants").then(items, none),
     ]).then(([definitions, participants]) => setKnown({ definitions, participants }));
   }, []);
+  const others = Object.keys(asked(query)).some((name) => name !== "status");
   const options = Object.entries(sagaStatuses).map(([value, { icon, tone, says }]) => {
-    const count = overview?.sagas[value];
+    const count = others ? null : overview?.sagas[value]; // counted over all sagas: with other filters it would mislead
     return { value, icon, tone, says, count: count?.count ? countText(count) : null };
   });
   return html`<${Choices} label="Status" name="status" options=${options} query=${query} change=${change} />

@@ -6,6 +6,7 @@ import { classes, html, useEffect, useMemo, useRef, useState } from "../dom.js";
 import { laidOut, lineOf } from "./layers.js";
 
 const margin = 10;
+const widthUnknown = 1_200; // until it is measured
 const asideForward = -4;
 const asideBackward = 5;
 
@@ -24,11 +25,7 @@ export function Graph({ label, steps, draw, tone, describe, chosen, choose, way 
     return () => watch.disconnect();
   }, []);
   const shape = steps.map((step) => `${step.name}<${step.after.join()}`).join(";");
-  const drawn = useMemo(() => {
-    const wide = laidOut(steps);
-    const down = room > 0 && wide.width + 2 * margin > room;
-    return { down, ...(down ? laidOut(steps, { down, width: room - 2 * margin }) : wide) };
-  }, [shape, room]);
+  const drawn = useMemo(() => laidOut(steps, (room || widthUnknown) - 2 * margin), [shape, room]);
   const { places, edges, down } = drawn;
   const gone = (edge) => way?.(edge.from, edge.to) ?? { forward: false, backward: false };
   const line = (edge, aside) => lineOf(edge.points, { down, aside });

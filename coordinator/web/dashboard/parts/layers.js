@@ -3,24 +3,25 @@
  * pass a layer get a place of their own in it, so that they run between the boxes and not through them.
  */
 
-export const box = { width: 172, height: 54 };
-const gap = { along: 46, across: 16, edge: 12 };
+const box = { width: 172, least: 136, height: 54 };
+const gap = { along: 46, least: 28, across: 16, edge: 12 };
 const narrow = { width: 150, height: 54, along: 34, across: 10 };
 const sweeps = 4;
 
 /**
  * @param {{name: string, after: string[]}[]} steps
- * @param {{down?: boolean, width?: number}} options `down`: from top to bottom, within `width`; else from left to right
- * @returns {{width: number, height: number, places: Map<string, {x: number, y: number, width: number, height: number}>,
+ * @param {number} room how wide it may become: from left to right where that is enough, else from top to bottom
+ * @returns {{down: boolean, width: number, height: number, places: Map<string, {x: number, y: number, width: number, height: number}>,
  *   edges: {from: string, to: string, points: [number, number][]}[]}}
  */
-export function laidOut(steps, { down = false, width = 0 } = {}) {
+export function laidOut(steps, room) {
   const layers = layered(steps);
+  const down = layers.length * box.least + (layers.length - 1) * gap.least > room;
   const most = Math.max(1, ...layers.map((layer) => layer.filter((one) => one.step).length));
   const passing = Math.max(0, ...layers.map((layer) => layer.filter((one) => !one.step).length));
   const size = down
-    ? { ...narrow, width: Math.max(92, Math.min(220, (width - (most - 1) * narrow.across - passing * (gap.edge + narrow.across)) / most)) }
-    : { ...box, along: gap.along, across: gap.across };
+    ? { ...narrow, width: Math.max(92, Math.min(220, (room - (most - 1) * narrow.across - passing * (gap.edge + narrow.across)) / most)) }
+    : { ...fitting(layers.length, room), height: box.height, across: gap.across };
   const thick = (one) => (one.step ? (down ? size.width : size.height) : gap.edge);
   const spans = layers.map((layer) => layer.reduce((sum, one) => sum + thick(one) + size.across, -size.across));
   const across = Math.max(...spans);
@@ -36,9 +37,15 @@ export function laidOut(steps, { down = false, width = 0 } = {}) {
   });
   const long = layers.length * ((down ? size.height : size.width) + size.along) - size.along;
   return {
-    width: down ? across : long, height: down ? long : across, places,
+    down, width: down ? across : long, height: down ? long : across, places,
     edges: edgesOf(steps, layers, places, size, down),
   };
+}
+
+/** Boxes as wide as they like to be, or as there is room for. */
+function fitting(layers, room) {
+  const along = layers * box.width + (layers - 1) * gap.along > room ? gap.least : gap.along;
+  return { along, width: Math.min(box.width, Math.floor((room - (layers - 1) * along) / layers)) };
 }
 
 function put(one, { width, height }, down) {

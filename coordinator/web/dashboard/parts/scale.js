@@ -19,7 +19,7 @@ export function scaleOf(busy, from, to) {
   const pieces = stretches(busy, from, end);
   const busyTotal = pieces.filter((piece) => piece.busy).reduce((sum, piece) => sum + piece.to - piece.from, 0) || end - from;
   const idle = pieces.filter((piece) => !piece.busy);
-  const folded = new Set(idle.filter((piece) => piece.to - piece.from > Math.max(1_000, busyTotal * 0.6)));
+  const folded = new Set(idle.filter((piece) => piece.to - piece.from > Math.max(2_000, busyTotal * 1.5)));
   const foldWidth = folded.size ? Math.min(foldedShare, foldedAtMostShare / folded.size) * 100 : 0;
   const real = pieces.filter((piece) => !folded.has(piece)).reduce((sum, piece) => sum + piece.to - piece.from, 0) || 1;
   const rest = 100 - foldWidth * folded.size;
