@@ -15,6 +15,18 @@ class Settings(BaseSettings):
 
     database_url: str = Field(default="sqlite:///.amends/amends.db", description="postgresql://… or sqlite:///file")
     broker_url: str = Field(default="local:", description="amqp://…, or local: for the broker in this process")
+    broker_participant_user: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9._-]*\{participant\}[A-Za-z0-9._-]*$",
+        max_length=100,
+        description="who a reply must come from, such as amends-{participant}: see `amends broker setup`; none: anybody",
+    )
+    reply_secret: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        max_length=1000,
+        description="what proves that a reply's sender got the command; new,old while it changes; none: no proof asked",
+    )
     host: str = Field(default="127.0.0.1", description="the address to listen on")
     port: int = Field(default=8274, ge=0, le=65535, description="the port to listen on; 0: any that is free")
     public_url: str | None = Field(default=None, description="where others reach this API, if not at host and port")

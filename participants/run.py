@@ -31,6 +31,7 @@ from participants.knobs import Knobs
 log = logging.getLogger("participants")
 
 forget_every_seconds = 3600.0
+alive_every_seconds = 5.0
 prepare_turns_max = 4
 Rows = Sequence[Mapping[str, Any]]
 
@@ -101,13 +102,14 @@ async def _serve(service: Service, options: argparse.Namespace) -> None:
         participant = service.build(engine, _knobs(options))
         participant.concurrency = options.concurrency
         broker = await RabbitBroker.connect(options.broker, name=f"{service.name} {participant.worker.id}")
-        forgetting = asyncio.create_task(_forget(SqlInbox(engine)))
+        beside = [asyncio.create_task(_forget(SqlInbox(engine))), asyncio.create_task(_show_alive(options.alive_file))]
         try:
             _stop_on_signals(participant)
             log.info("%s serves", service.name, extra={"action": "service.serves"})
             await participant.serve(broker)
         finally:
-            forgetting.cancel()
+            for task in beside:
+                task.cancel()
             await broker.close()
     finally:
         await engine.dispose()
@@ -139,6 +141,13 @@ async def _forget(inbox: SqlInbox) -> None:
         await asyncio.sleep(forget_every_seconds)
 
 
+async def _show_alive(file: Path | None) -> None:
+    """Keep a file young for as long as this loop turns: what asks after a process that listens on no port looks at it."""
+    while file is not None:
+        file.touch()
+        await asyncio.sleep(alive_every_seconds)
+
+
 def _options(name: str, arguments: Sequence[str] | None) -> argparse.Namespace:
     def env(key: str, default: str) -> str:
         return os.environ.get(f"AMENDS_{key}", default)
@@ -155,6 +164,13 @@ def _options(name: str, arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"postgresql://… or sqlite:///file, its own (AMENDS_{database})",
     )
     add("--concurrency", type=int, default=16, help="commands worked on at once")
+    alive = env("ALIVE_FILE", "")
+    add(
+        "--alive-file",
+        type=Path,
+        default=Path(alive) if alive else None,
+        help="a file whose age tells whether this still turns (AMENDS_ALIVE_FILE)",
+    )
     add("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
     trouble = parser.add_argument_group("trouble", "for tests: shares of commands, 0 to 1 (or AMENDS_FAIL_RATE, …)")
     for knob in ("fail", "refuse", "slow", "die"):

@@ -4,6 +4,7 @@
     amends serve                      a coordinator as one of many, by its settings (AMENDS_…)
     amends demo                       the coordinator with the demo's participants
     amends db upgrade                 bring the database's schema up to date
+    amends broker setup, revoke       who may do what at RabbitMQ
     amends doctor, verify             look at a coordinator's surroundings, and at what it keeps
     amends start, show, list, definitions …              ask a running coordinator
     amends retry, skip, settle, waive, cancel, close     ask it for something, of one saga or of many
@@ -24,6 +25,7 @@ import typer
 
 from coordinator.cli import (
     asking,
+    broker,
     bulk,
     checking,
     contract,
@@ -53,6 +55,7 @@ explaining.add_to(app)
 fleet.add_to(app)
 app.add_typer(definitions.app, name="definitions")
 app.add_typer(bulk.app, name="bulk")
+app.add_typer(broker.app, name="broker")
 app.add_typer(profiles.app, name="profile")
 app.add_typer(contract.app, name="contract")
 
