@@ -51,6 +51,7 @@ from coordinator.supervisor import Supervisor
 from coordinator.telemetry.export import Telemetry, configure
 from coordinator.timers import Timers
 from coordinator.tracing import SagaTracing
+from coordinator.trust import Trust
 from coordinator.wire import parse_key
 
 log = logging.getLogger(__name__)
@@ -165,14 +166,16 @@ async def build(
         token=token,
         private=settings.notifications_private,
     )
+    trust = _trust(settings)
     relay, engine, timers = _movers(
         *(settings, stores, definitions, fleet, broker, time, token),
         observers=(*observers, courier.observe),
         confirmed=confirmed,
         telling=subscriptions.notices,
+        trust=trust,
     )
-    dead_letters = DeadLetters(stores.dead_letters, stores.sagas, broker, engine, time.now)
-    replies = Replies(broker, engine, stores.fleet, dead_letters, time.now)
+    dead_letters = DeadLetters(stores.dead_letters, stores.sagas, broker, engine, time.now, trust)
+    replies = Replies(broker, engine, stores.fleet, dead_letters, time.now, trust)
     listing = Listing(stores.reader, fleet, now=time.now, in_flight=relay.in_flight, connected=lambda: broker.connected)
     bulks = Bulks(stores.bulks, stores.sagas, stores.reader, listing, definitions, engine, now=time.now, token=token)
     parts = (definitions, fleet, engine, relay, timers, dead_letters, replies, listing, bulks)
@@ -196,6 +199,7 @@ def _movers(
     observers: Sequence[Observer],
     confirmed: Confirmed | None,
     telling: Telling,
+    trust: Trust,
 ) -> tuple[Relay, Engine, Timers]:
     """The three that move sagas: the engine tells the relay what to send, and the timers when to wake it."""
 
@@ -222,11 +226,19 @@ def _movers(
         wake=lambda due: timers.hint(due),
         observers=observers,
         telling=telling,
+        trust=trust,
         lanes=1 if settings.database_url.startswith("sqlite") else settings.engine_lanes,
         lease_seconds=settings.lease_seconds,
     )
     timers = Timers(stores.sagas, engine, clock.now)
     return relay, engine, timers
+
+
+def _trust(settings: Settings) -> Trust:
+    """Whose replies are believed. A broker in this process knows no users."""
+    stated = settings.reply_secret.get_secret_value() if settings.reply_secret else ""
+    user = None if settings.embedded_broker else settings.broker_participant_user
+    return Trust(user, tuple(secret for secret in stated.split(",") if secret))
 
 
 def _sensors(app: App) -> Sensors:

@@ -15,13 +15,14 @@ from amends.broker import Address, Broker, Delivery
 from amends.errors import BrokerError
 from amends.message import Command, Reply, Unreadable, decode, encode_item, frame
 from coordinator.engine import Engine
-from coordinator.errors import RedriveRefused, StoreUnavailable, UnknownDeadLetter
+from coordinator.errors import Disbelieved, RedriveRefused, StoreUnavailable, UnknownDeadLetter
 from coordinator.saga.clocks import current_key
 from coordinator.saga.state import Saga, StepStatus
 from coordinator.store.dead_letters import DeadLetterStore
 from coordinator.store.sagas import SagaStore
 from coordinator.store.values import DeadLetter, DeadLetterStatus
 from coordinator.supervisor import uncut
+from coordinator.trust import Trust, not_believed
 from coordinator.wire import replied
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,9 @@ class DeadLetters:
         broker: Broker,
         engine: Engine,
         now: Callable[[], datetime],
+        trust: Trust | None = None,
     ) -> None:
+        self._trust = trust or Trust()
         self._store, self._sagas, self._broker, self._engine, self._now = store, sagas, broker, engine, now
 
     async def run(self) -> None:
@@ -81,10 +84,23 @@ class DeadLetters:
             if confirm.value not in ("confirmed", "unknown"):
                 raise RedriveRefused(letter_id, f"the broker answered {confirm.value}; try again")
         elif isinstance(item, Reply):
-            await self._engine.handle(item.saga_id, replied(item, self._now()))
+            await self._believe(letter, item)
         else:
             raise RedriveRefused(letter_id, "it can't be read, so it can't be sent; discard it")
         return await self._resolve(letter, DeadLetterStatus.REDRIVEN, by, why)
+
+    async def _believe(self, letter: DeadLetter, reply: Reply) -> None:
+        """Let a reply of a dead letter happen, unless it is one that was not believed."""
+        event = replied(reply, self._now())
+        doubt = self._trust.doubt_token(reply.saga_id, event.command, reply.participant, reply.reply_token)
+        if doubt is None and letter.reason.startswith(not_believed):
+            doubt = letter.reason
+        if doubt is not None:
+            raise RedriveRefused(letter.id, f"{doubt}; if it happened all the same, settle the step")
+        try:
+            await self._engine.handle(reply.saga_id, event, participant=reply.participant)
+        except Disbelieved as error:
+            raise RedriveRefused(letter.id, f"{not_believed}{error}") from error
 
     async def discard(self, letter_id: str, by: str, why: str) -> DeadLetter:
         """Put a dead letter aside for good. Raises UnknownDeadLetter, RedriveRefused."""

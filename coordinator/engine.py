@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from amends.errors import PayloadError
 from coordinator.definitions import Definitions
-from coordinator.errors import Quarantined, StoreUnavailable, UnknownSaga
+from coordinator.errors import Disbelieved, Quarantined, StoreUnavailable, UnknownSaga
 from coordinator.fleet import Fleet
 from coordinator.lane import Lane, fail
 from coordinator.move import Handled, Job, Move, Wake
@@ -30,6 +30,7 @@ from coordinator.store.notified import Notice
 from coordinator.store.sagas import SagaStore
 from coordinator.store.values import Created, Creation, NewSaga, OutboxRow, Unreadable
 from coordinator.supervisor import uncut
+from coordinator.trust import Trust
 from coordinator.wire import new_id, outbox_row, parse_key
 
 log = logging.getLogger(__name__)
@@ -86,12 +87,13 @@ class Engine:
         wake: Callable[[datetime], None],
         observers: Sequence[Observer] = (),
         telling: Telling | None = None,
+        trust: Trust | None = None,
         lanes: int = 1,
         lease_seconds: float = 10.0,
     ) -> None:
         self._store, self._definitions, self._fleet = store, definitions, fleet
         self._now, self._token, self._outgoing, self._wake, self._observers = now, token, outgoing, wake, observers
-        self._telling, self._lease_seconds = telling, lease_seconds
+        self._telling, self._trust, self._lease_seconds = telling, trust or Trust(), lease_seconds
         self._lanes: list[Lane[Job]] = [Lane() for _ in range(lanes)]
         self._starts: Lane[_Start] = Lane()
 
@@ -105,9 +107,10 @@ class Engine:
         await self._starts.put(start)
         return await start.done
 
-    async def handle(self, saga_id: str, event: Event | Wake) -> Handled:
-        """Let an event happen to a saga; returns once it is committed. Raises UnknownSaga, Quarantined."""
-        job = Job(saga_id, event, asyncio.get_running_loop().create_future())
+    async def handle(self, saga_id: str, event: Event | Wake, *, participant: str | None = None) -> Handled:
+        """Let an event happen to a saga; returns once it is committed. Raises UnknownSaga, Quarantined, and, where
+        `participant` is who says so, Disbelieved unless the step is that participant's."""
+        job = Job(saga_id, event, asyncio.get_running_loop().create_future(), participant)
         await self._lane(saga_id).put(job)
         return await job.done
 
@@ -212,6 +215,9 @@ class Engine:
                 if move is None:
                     definition = await self._definitions.get(saga.definition, saga.version)
                     move = moves[saga.id] = Move(definition, saga, saga)
+                if not move.concerns(job):
+                    fail(job.done, Disbelieved(job.saga_id, f"its step is not one of {job.participant}'s"))
+                    continue
                 move.jobs.append(job)
                 self._decide(move, self._fact(job.event, move, unsent.get(saga.id, frozenset())))
             except StoreUnavailable:
@@ -266,7 +272,8 @@ class Engine:
                 broken = violation(step.input_schema, effect.data)
                 if broken:
                     return Failure("InputSchema", broken)
-            move.rows.append(outbox_row(move.saga, effect, at))
+            token = self._trust.token(move.saga.id, effect.command, step.participant)
+            move.rows.append(outbox_row(move.saga, effect, at, token))
         except PayloadError as error:
             if is_action:
                 return Failure("Unsendable", str(error))

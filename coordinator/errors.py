@@ -13,6 +13,7 @@ CoordinatorError
 ├── UnknownRemedy        theirs: no such remedy
 ├── RemedyRefused        theirs: a remedy that has been decided otherwise, or isn't in effect
 ├── RedriveRefused       theirs: a dead letter that can't be sent again or discarded now
+├── Disbelieved          theirs: a reply from who can't have carried out the command
 ├── Quarantined          ours: this one saga can't be decided; it stands still and the others go on
 └── StoreUnavailable     the database can't be reached now; nothing was changed, or it is unknown; repeat it
 """
@@ -125,6 +126,14 @@ class Quarantined(CoordinatorError):
 
     def __init__(self, saga_id: str, reason: str) -> None:
         super().__init__(f"saga {saga_id} is quarantined: {reason}")
+        self.saga_id = saga_id
+
+
+class Disbelieved(CoordinatorError):
+    """What a participant says about a saga is not for it to say."""
+
+    def __init__(self, saga_id: str, reason: str) -> None:
+        super().__init__(reason)
         self.saga_id = saga_id
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from coordinator.saga.decision import Decision, VoidUnsent
 from coordinator.saga.definition import SagaDefinition
-from coordinator.saga.event import Event
+from coordinator.saga.event import Event, Replied
 from coordinator.saga.explain import waiting_on
 from coordinator.saga.record import dump_event
 from coordinator.saga.state import Saga
@@ -37,6 +37,7 @@ class Job:
     saga_id: str
     event: Event | Wake
     done: asyncio.Future[Handled]
+    participant: str | None = None  # who says so, if a participant does
     conflicts: int = 0
 
 
@@ -51,6 +52,13 @@ class Move:
     decisions: list[Decision] = field(default_factory=list)
     outcomes: list[Handled] = field(default_factory=list)
     rows: list[OutboxRow] = field(default_factory=list)
+
+    def concerns(self, job: Job) -> bool:
+        """Whether what a participant says is about one of its own steps. What others say, they may say."""
+        if job.participant is None or not isinstance(job.event, Replied):
+            return True
+        step = self.definition.by_name.get(job.event.command.step)
+        return step is not None and step.participant == job.participant
 
     @property
     def recorded(self) -> bool:

@@ -15,10 +15,11 @@ from amends.errors import BrokerError
 from amends.message import Heartbeat, Reply, Unreadable, decode, encode_item
 from coordinator.dead_letters import DeadLetters
 from coordinator.engine import Engine
-from coordinator.errors import Quarantined, StoreUnavailable, UnknownSaga
+from coordinator.errors import Disbelieved, Quarantined, StoreUnavailable, UnknownSaga
 from coordinator.store.fleet import FleetStore
 from coordinator.store.values import Beat
 from coordinator.supervisor import uncut
+from coordinator.trust import Trust, not_believed
 from coordinator.wire import replied
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,9 @@ class Replies:
         fleet: FleetStore,
         dead_letters: DeadLetters,
         now: Callable[[], datetime],
+        trust: Trust | None = None,
     ) -> None:
+        self._trust = trust or Trust()
         self._broker, self._engine, self._fleet = broker, engine, fleet
         self._dead_letters, self._now = dead_letters, now
 
@@ -76,7 +79,7 @@ class Replies:
         await consumer.acknowledge(deliveries)
 
     async def _settle(self, items: Sequence[tuple[Delivery, object]]) -> None:
-        heartbeats = [item for _, item in items if isinstance(item, Heartbeat)]
+        heartbeats = [item for delivery, item in items if isinstance(item, Heartbeat) and self._lives(delivery, item)]
         if heartbeats:
             await uncut(self._fleet.beat([_beat(heartbeat) for heartbeat in heartbeats], now=self._now()))
         await asyncio.gather(*(self._settle_one(delivery, item) for delivery, item in items))
@@ -86,16 +89,32 @@ class Replies:
             case Heartbeat():
                 return
             case Reply():
-                await self._reply(item)
+                await self._reply(delivery, item)
             case Unreadable():
                 await self._dead_letters.keep_unreadable(delivery.address, item)
             case _:
                 unread = Unreadable(encode_item(item), "a command on the reply queue")  # type: ignore[arg-type]
                 await self._dead_letters.keep_unreadable(delivery.address, unread)
 
-    async def _reply(self, reply: Reply) -> None:
+    def _lives(self, delivery: Delivery, heartbeat: Heartbeat) -> bool:
+        """Whether a heartbeat is believed. One that is not is no letter to keep: the next comes in seconds."""
+        doubt = self._trust.doubt_sender(heartbeat.participant, delivery.sender)
+        if doubt is not None:
+            log.warning("A heartbeat is %s", doubt, extra={"action": "replies.disbelieved"})
+        return doubt is None
+
+    async def _reply(self, delivery: Delivery, reply: Reply) -> None:
+        event = replied(reply, self._now())
+        doubt = self._trust.doubt_sender(reply.participant, delivery.sender) or self._trust.doubt_token(
+            reply.saga_id, event.command, reply.participant, reply.reply_token
+        )
+        if doubt is not None:
+            await self._dead_letters.keep_reply(reply, doubt)
+            return
         try:
-            await self._engine.handle(reply.saga_id, replied(reply, self._now()))
+            await self._engine.handle(reply.saga_id, event, participant=reply.participant)
+        except Disbelieved as error:
+            await self._dead_letters.keep_reply(reply, f"{not_believed}{error}")
         except UnknownSaga:
             await self._dead_letters.keep_reply(reply, "unknown saga: never started here, or already purged")
         except Quarantined as error:

@@ -18,7 +18,7 @@ from coordinator.telemetry import attempt_traceparent
 command_lifetime = timedelta(hours=24)
 
 
-def command_of(saga: Saga, effect: SendCommand, at: datetime) -> Command:
+def command_of(saga: Saga, effect: SendCommand, at: datetime, reply_token: str | None = None) -> Command:
     """The command that an effect asks for, issued at `at` (aware UTC). Its values are checked when it is encoded."""
     return Command.model_construct(
         saga_id=saga.id,
@@ -39,12 +39,13 @@ def command_of(saga: Saga, effect: SendCommand, at: datetime) -> Command:
         issued_at=at,
         expires_at=at + command_lifetime,
         traceparent=attempt_traceparent(saga.trace_id, saga.id, effect.key, at),
+        reply_token=reply_token,
     )
 
 
-def outbox_row(saga: Saga, effect: SendCommand, at: datetime) -> OutboxRow:
+def outbox_row(saga: Saga, effect: SendCommand, at: datetime, reply_token: str | None = None) -> OutboxRow:
     """The command as it waits to be sent. Raises amends.errors.PayloadError if its data may not travel."""
-    return OutboxRow.of(saga, effect, body=encode_item(command_of(saga, effect, at)), created_at=at)
+    return OutboxRow.of(saga, effect, body=encode_item(command_of(saga, effect, at, reply_token)), created_at=at)
 
 
 def replied(reply: Reply, at: datetime) -> Replied:

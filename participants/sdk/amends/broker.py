@@ -55,6 +55,11 @@ class Delivery(Protocol):
         ...
 
     @property
+    def sender(self) -> str | None:
+        """The user who published it, as the broker vouches. None if the broker knows no users, or none was stated."""
+        ...
+
+    @property
     def reason(self) -> str | None:
         """Of a dead letter, why it is one. None of any other."""
         ...

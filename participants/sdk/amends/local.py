@@ -40,6 +40,7 @@ class LocalDelivery:
     confirm: asyncio.Future[Confirm] | None
     redelivered: bool = False
     reason: str | None = None
+    sender: str | None = None  # one process, nobody to tell from another
     returns: int = 0  # how often it was handed back
 
     def settle(self, confirm: Confirm) -> None:

@@ -44,6 +44,7 @@ Seconds = Annotated[float, Field(ge=0, le=seconds_max, allow_inf_nan=False)]
 # What kind of error it is in the words of a standard: "http 429", "grpc UNAVAILABLE", "sqlstate 40001", "errno ENOSPC",
 # "amqp 404", "smtp 421", "tls CERTIFICATE_EXPIRED", "dns EAI_NONAME", "timeout", or a participant's own.
 Code = Annotated[str, StringConstraints(max_length=80)]
+Token = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_-]+$")]
 # What a worker was started with, that may matter when somebody asks why it fails.
 Settings = Annotated[
     dict[
@@ -120,6 +121,7 @@ class Command(Item):
     issued_at: datetime
     expires_at: datetime
     traceparent: Annotated[str, StringConstraints(max_length=200)] | None = None
+    reply_token: Token | None = None  # to be sent back with the reply: it proves that its sender got the command
 
 
 class Underlying(BaseModel):
@@ -176,6 +178,7 @@ class Reply(Item):
     duration_seconds: Seconds = 0.0
     calls: Annotated[tuple[Call, ...], Field(max_length=calls_max)] = ()
     traceparent: Annotated[str, StringConstraints(max_length=200)] | None = None
+    reply_token: Token | None = None  # what the command came with
 
 
 class Holding(BaseModel):

@@ -190,7 +190,9 @@ class Serving:
                 async with self._slots:
                     self._commands.turn(command, working=True)
                     try:
-                        return await self._served.answer(command)
+                        reply = await self._served.answer(command)
+                        # Here and not where replies are made: one that an inbox remembers is given to any sending.
+                        return reply.model_copy(update={"reply_token": command.reply_token})
                     finally:
                         self._commands.turn(command, working=False)
             except InboxUnavailable as error:

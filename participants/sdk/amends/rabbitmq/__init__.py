@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AuthenticationError, InvalidFrameError, ProbableAuthenticationError
@@ -46,6 +47,7 @@ class RabbitBroker:
 
     def __init__(self, url: str, name: str) -> None:
         self._declared: set[str] = set()
+        self._user = _user_of(url)
         self._fault: BrokerError | None = None
         self._publishing = Link(url, f"{name}/publish", self._prepare)
         self._consuming = Link(url, f"{name}/consume", _nothing)
@@ -93,7 +95,8 @@ class RabbitBroker:
         """As `Broker.publish`: answers within `publish_seconds_max` and what a dropped connection takes to close."""
         if not is_publishable(address, body):
             return Confirm.PERMANENT
-        message = message_of(body, transient=transient)
+        # Stated, so that the broker vouches for it: it takes no message that says it is from somebody else.
+        message = message_of(body, transient=transient, user=self._user if address.lane == "replies" else None)
         if address.lane == "commands":
             return await self._outgoing.publish(topology.commands, address.participant, message)
         kind = "heartbeat" if transient else "reply"
@@ -153,6 +156,13 @@ class RabbitBroker:
     async def close(self) -> None:
         """As `Broker.close`, in bounded time."""
         await asyncio.gather(self._publishing.close(), self._consuming.close())
+
+
+def _user_of(url: str) -> str | None:
+    """Whom we log in as, if the URL says so. A certificate's name is known to the broker alone."""
+    parts = urlsplit(url)
+    mechanism = parse_qs(parts.query).get("auth", ["plain"])[0]
+    return unquote(parts.username) if parts.username and mechanism.lower() != "external" else None
 
 
 async def _nothing(_: AbstractConnection) -> None:

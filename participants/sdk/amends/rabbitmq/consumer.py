@@ -36,6 +36,7 @@ class RabbitDelivery:
     key: str
     consumer: RabbitConsumer
     tag: int
+    sender: str | None = None
 
 
 class RabbitConsumer:
@@ -92,7 +93,9 @@ class RabbitConsumer:
         address = Address("replies", key.split(".")[1]) if exchange == topology.replies else Address("commands", key)
         self._outstanding[tag] = None
         redelivered = bool(message.redelivered)
-        self._waiting.append(RabbitDelivery(message.body, address, redelivered, reason, exchange, key, self, tag))
+        sender = message.user_id
+        found = RabbitDelivery(message.body, address, redelivered, reason, exchange, key, self, tag, sender)
+        self._waiting.append(found)
         self._stirred.set()
 
     async def take(self, limit: int) -> Sequence[Delivery]:

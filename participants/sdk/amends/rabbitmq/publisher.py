@@ -23,12 +23,23 @@ misses_max = 3  # so many publishes without any answer meanwhile, and the connec
 
 
 def message_of(
-    body: bytes, headers: dict[str, Any] | None = None, *, transient: bool = False, kind: str | None = None
+    body: bytes,
+    headers: dict[str, Any] | None = None,
+    *,
+    transient: bool = False,
+    kind: str | None = None,
+    user: str | None = None,
 ) -> aio_pika.Message:
     # The library finds a returned message by its id alone: two in flight with one id get each other's answers.
     mode = aio_pika.DeliveryMode.NOT_PERSISTENT if transient else aio_pika.DeliveryMode.PERSISTENT
     return aio_pika.Message(
-        body, headers=headers, message_id=uuid4().hex, delivery_mode=mode, content_type="application/json", type=kind
+        body,
+        headers=headers,
+        message_id=uuid4().hex,
+        delivery_mode=mode,
+        content_type="application/json",
+        type=kind,
+        user_id=user,
     )
 
 
