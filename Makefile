@@ -9,13 +9,20 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: help demo test test-embedded check chaos bench-diagnosis clean
+.PHONY: help demo compose compose-smoke test test-embedded check chaos bench-diagnosis clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## Run the coordinator, the demo's participants and the dashboard in one process
 	$(BIN)/amends demo
+
+compose: ## Run everything apart, in containers: the shop, PostgreSQL, RabbitMQ, Jaeger; the dashboard is at localhost:8274
+	python3 deploy/compose/passwords.py
+	docker compose up --build
+
+compose-smoke: ## Bring that up beside, place orders, look at it from all sides, restart its coordinator, bring it down
+	python3 deploy/compose/smoke.py --profile observe --profile second
 
 test: check ## Everything: check, then all tests on SQLite, PostgreSQL, the in-process broker and RabbitMQ
 	$(BIN)/python -m tests.servers

@@ -150,10 +150,11 @@ def stands(stack: Stack, report: Report) -> None:
 
     def attended() -> bool:
         workers = stack.ask("DASHBOARD_PORT", "/v1/participants")["items"]
-        return {one["name"] for one in workers if one["state"] in ("live", "alive", "ok")} >= set(services)
+        return {one["name"] for one in workers if one["live"]} >= set(services)
 
     eventually(attended, "the five services")
     report.good("all five services say that they live")
+    eventually(lambda: stack.ask("DASHBOARD_PORT", "/v1/definitions/place_order"), "the demo's definition")
 
 
 def orders(stack: Stack, report: Report) -> list[dict[str, Any]]:
