@@ -166,7 +166,8 @@ async def build(
         token=token,
         private=settings.notifications_private,
     )
-    trust = _trust(settings)
+    secret = settings.reply_secret.get_secret_value() if settings.reply_secret else ""
+    trust = Trust.of(None if settings.embedded_broker else settings.broker_participant_user, secret)
     relay, engine, timers = _movers(
         *(settings, stores, definitions, fleet, broker, time, token),
         observers=(*observers, courier.observe),
@@ -232,13 +233,6 @@ def _movers(
     )
     timers = Timers(stores.sagas, engine, clock.now)
     return relay, engine, timers
-
-
-def _trust(settings: Settings) -> Trust:
-    """Whose replies are believed. A broker in this process knows no users."""
-    stated = settings.reply_secret.get_secret_value() if settings.reply_secret else ""
-    user = None if settings.embedded_broker else settings.broker_participant_user
-    return Trust(user, tuple(secret for secret in stated.split(",") if secret))
 
 
 def _sensors(app: App) -> Sensors:
@@ -366,7 +360,8 @@ def _traced(
     """Who looks on, and who is told of confirms: also the tracing, if its spans go anywhere."""
     if telemetry is None or not telemetry.enabled:
         return observers, None
-    tracing = SagaTracing(telemetry.emit, messaging_system="amends" if settings.embedded_broker else "rabbitmq")
+    system = "amends" if settings.embedded_broker else "rabbitmq"
+    tracing = SagaTracing(telemetry.emit, messaging_system=system, public_url=settings.public_url)
     return (tracing.observe, *observers), tracing.confirmed
 
 

@@ -19,7 +19,7 @@ class Settings(BaseSettings):
         default=None,
         pattern=r"^[A-Za-z0-9._-]*\{participant\}[A-Za-z0-9._-]*$",
         max_length=100,
-        description="who a reply must come from, such as amends-{participant}: see `amends broker setup`; none: anybody",
+        description="who replies must come from, such as amends-{participant}: `amends broker setup`; none: anybody",
     )
     reply_secret: SecretStr | None = Field(
         default=None,

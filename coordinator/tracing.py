@@ -18,7 +18,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from opentelemetry.trace import SpanKind
@@ -47,15 +47,19 @@ class SagaTracing:
     A fault in here is logged and goes no further: no span is worth a saga.
     """
 
-    def __init__(self, emit: Callable[[FinishedSpan], None], *, messaging_system: str) -> None:
+    def __init__(
+        self, emit: Callable[[FinishedSpan], None], *, messaging_system: str, public_url: str | None = None
+    ) -> None:
+        """`public_url` is where the dashboard is: with one, every span says where its saga's page is."""
         self._emit = emit
         self._messaging_system = messaging_system
+        self._pages = f"{public_url.rstrip('/')}/sagas/" if public_url else None
 
     def observe(self, definition: SagaDefinition, before: Saga, decision: Decision) -> None:
         """An observer of the engine."""
         try:
             for span in spans_of(definition, before, decision):
-                self._emit(span)
+                self._emit(self._paged(span, before.id))
         except Exception:
             log.exception("Saga %s could not be traced", before.id, extra={"action": "tracing.failed"})
 
@@ -65,9 +69,14 @@ class SagaTracing:
             for row in rows:
                 span = publish_span(row, at, self._messaging_system, len(rows))
                 if span:
-                    self._emit(span)
+                    self._emit(self._paged(span, row.saga_id))
         except Exception:
             log.exception("Publishing could not be traced", extra={"action": "tracing.failed"})
+
+    def _paged(self, span: FinishedSpan, saga_id: str) -> FinishedSpan:
+        if self._pages is None:
+            return span
+        return replace(span, attributes={**span.attributes, "saga.url": f"{self._pages}{saga_id}"})
 
 
 def trace_of(definition: SagaDefinition, newborn: Saga, history: Iterable[Event]) -> Iterator[FinishedSpan]:
@@ -190,6 +199,7 @@ class _Attempt:
             "saga.undone": reply.undone.value if reply.undone else None,
             "saga.worker": reply.worker or None,
             "saga.worker_version": reply.worker_version or None,
+            "saga.handler_seconds": round(reply.duration_seconds, 3) if reply.duration_seconds else None,
             "error.type": reply.failure.type if reply.failure else None,
         }
         error = None
@@ -300,6 +310,7 @@ def publish_span(row: OutboxRow, at: datetime, messaging_system: str, list_items
             "saga.name": row.definition,
             **_command(command, attempt),
             "saga.participant": row.participant,
+            "saga.outbox_seconds": round(max(0.0, (at - row.created_at).total_seconds()), 3),
         },
     )
 

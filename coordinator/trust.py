@@ -29,6 +29,11 @@ class Trust:
     participant_user: str | None = None
     secrets: Sequence[str] = ()
 
+    @classmethod
+    def of(cls, participant_user: str | None, secrets: str) -> Trust:
+        """As the settings say it: secrets one after the other, with commas between them."""
+        return cls(participant_user, tuple(secret for secret in secrets.split(",") if secret))
+
     def token(self, saga_id: str, command: CommandId, participant: str) -> str | None:
         """What a command carries, and its reply has to."""
         return _signed(self.secrets[0], saga_id, command, participant) if self.secrets else None
@@ -48,9 +53,7 @@ class Trust:
             return None
         if token is None:
             return f"{not_believed}it has no token"
-        good = [
-            hmac.compare_digest(_signed(secret, saga_id, command, participant), token) for secret in self.secrets
-        ]
+        good = [hmac.compare_digest(_signed(secret, saga_id, command, participant), token) for secret in self.secrets]
         return None if any(good) else f"{not_believed}its token is not that of {participant}'s command"
 
 

@@ -142,9 +142,9 @@ async def _forget(inbox: SqlInbox) -> None:
 
 
 async def _show_alive(file: Path | None) -> None:
-    """Keep a file young for as long as this loop turns: what asks after a process that listens on no port looks at it."""
+    """Keep a file young for as long as this loop turns: who asks after a process that listens on no port looks there."""
     while file is not None:
-        file.touch()
+        await asyncio.to_thread(file.touch)
         await asyncio.sleep(alive_every_seconds)
 
 

@@ -37,9 +37,10 @@ def setup(
 ) -> None:
     """Make the exchanges and queues, and a user for the coordinators and for each participant, with least rights.
 
-    Passwords are read from AMENDS_BROKER_PASSWORD_COORDINATOR and AMENDS_BROKER_PASSWORD_<PARTICIPANT>; without one, a new
-    user gets one that is printed, once. May be run again: what is there stays, rights are set anew. Give the coordinators
-    AMENDS_BROKER_PARTICIPANT_USER, by which users are named here, too: then a reply is believed only from its own user.
+    Passwords are read from AMENDS_BROKER_PASSWORD_COORDINATOR and AMENDS_BROKER_PASSWORD_<PARTICIPANT>; without one, a
+    new user gets one that is printed, once. May be run again: what is there stays, rights are set anew. Give the
+    coordinators AMENDS_BROKER_PARTICIPANT_USER, by which users are named here, too: then a reply is believed only from
+    its participant's user.
     """
     from coordinator.cli.granting import Administration, set_up
 

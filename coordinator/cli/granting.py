@@ -1,8 +1,8 @@
 """What `amends broker setup` makes at RabbitMQ, over its management API: what must exist, and who may do what with it.
 
     the coordinators   write commands, dead letters and events; read replies, heartbeats and dead letters
-    a participant      reads its own queue of commands; writes replies and heartbeats under its own name, and commands to
-                       itself alone (one that can't be read is taken out of its list and sent again, by itself)
+    a participant      reads its own queue of commands; writes replies and heartbeats under its own name, and commands
+                       to itself alone (one that can't be read is taken out of its list and sent again, by itself)
 
 Nobody may declare or delete anything but the administrator whom this command is run as. RabbitMQ vouches for the user
 that a message says it is from, so a reply's `user_id` is who sent it. A user that is deleted is disconnected; taking
@@ -37,7 +37,7 @@ class ManagementUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """Regular expressions of names, as RabbitMQ takes them; `keys` bounds what is written to an exchange, by its name."""
+    """Regular expressions of names, as RabbitMQ takes them; `keys` bounds what is written to an exchange, by name."""
 
     configure: str
     write: str
@@ -80,7 +80,7 @@ def _one_of(*names: str) -> str:
 
 
 class Administration:
-    """RabbitMQ as its administrator sees it, in one virtual host. `url` carries the administrator's name and password."""
+    """RabbitMQ as its administrator sees it, in one virtual host. `url` carries who that is, and the password."""
 
     def __init__(self, url: str, vhost: str, *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
         parts = urlsplit(url)
@@ -98,7 +98,7 @@ class Administration:
         await self._http.aclose()
 
     async def declare(self, participants: Sequence[str]) -> None:
-        """Make the virtual host, the exchanges, and the queues, those of these participants too. What is there stays."""
+        """Make the virtual host, the exchanges and the queues, those of these participants too. What is there stays."""
         await self._ask("PUT", f"vhosts/{self._vhost}", {})
         for exchange in topology.exchanges:
             body = {"type": exchange.type, "durable": True, "arguments": exchange.arguments}

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).parent))
-import passwords  # noqa: E402 — a neighbour of this script, wherever it is called from
+import passwords
 
 T = TypeVar("T")
 
@@ -240,7 +240,9 @@ def second(stack: Stack, report: Report) -> None:
 def health(stack: Stack) -> str:
     """What Grafana says of itself, whatever form that has."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{stack.ports['GRAFANA_PORT']}/api/health", timeout=30.0) as answer:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{stack.ports['GRAFANA_PORT']}/api/health", timeout=30.0
+        ) as answer:
             return str(answer.read(10_000).decode("utf-8", "replace"))
     except OSError as error:
         raise Wrong(f"Grafana: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -27,6 +28,8 @@ async def test_a_command_arrives_as_it_was_sent_and_its_publish_is_confirmed(bro
     assert (delivery.body, delivery.address) == (b"charge", payment)
     assert not delivery.redelivered
     assert delivery.reason is None
+    assert delivery.published_at is not None
+    assert abs(delivery.published_at - time.time()) < 60
     await consumer.acknowledge([delivery])
     assert await outbox.confirms() == [Confirm.CONFIRMED]
 

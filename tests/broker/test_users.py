@@ -1,4 +1,4 @@
-"""Who may do what at RabbitMQ, as `amends broker setup` makes it: tried out by somebody who has a participant's password."""
+"""Who may do what at RabbitMQ, as `amends broker setup` makes it: tried by somebody with a participant's password."""
 
 from __future__ import annotations
 
@@ -122,16 +122,15 @@ async def test_a_participant_reads_its_own_commands_only_and_declares_nothing(do
         except AMQPError:
             refused.append(queue)
     assert refused == ["amends.commands.stock", topology.replies, topology.dead]
-    for attempt in ("declare", "delete", "spy"):
-        channel = await connection.channel()
-        with pytest.raises(AMQPError):
-            match attempt:
-                case "declare":
-                    await channel.declare_queue("mine", durable=True)
-                case "delete":
-                    await channel.queue_delete("amends.commands.payment")
-                case _:
-                    await channel.declare_queue("", exclusive=True)
+    channel = await connection.channel()
+    with pytest.raises(AMQPError):
+        await channel.declare_queue("mine", durable=True)
+    channel = await connection.channel()
+    with pytest.raises(AMQPError):
+        await channel.queue_delete("amends.commands.payment")
+    channel = await connection.channel()
+    with pytest.raises(AMQPError):
+        await channel.declare_queue("", exclusive=True)
     await connection.close()
 
 
@@ -139,9 +138,7 @@ async def test_an_order_goes_its_way_under_least_rights_and_a_nameless_reply_is_
     door: Door, sqlite_url: str
 ) -> None:
     app = await build(
-        Settings(
-            database_url=sqlite_url, broker_url=door.url("coordinator"), broker_participant_user=door.pattern
-        )
+        Settings(database_url=sqlite_url, broker_url=door.url("coordinator"), broker_participant_user=door.pattern)
     )
     await app.start()
     broker = await RabbitBroker.connect(door.url("payment"), name="payment")
@@ -214,10 +211,15 @@ async def test_the_command_makes_passwords_that_it_is_not_told(door: Door) -> No
     kept, changed, made = done.stdout.splitlines()
     assert "password" not in kept + changed
     password = made.rpartition(" ")[2]
-    url = door.url("payment").replace(door.user("payment"), door.user("night-shift")).replace("secret-payment", password)
+    url = (
+        door.url("payment").replace(door.user("payment"), door.user("night-shift")).replace("secret-payment", password)
+    )
     assert await tried(url, topology.replies, "reply.night-shift", door.user("night-shift"))
     assert await tried(
-        door.url("payment").replace("secret-payment", "changed"), topology.replies, "reply.payment", door.user("payment")
+        door.url("payment").replace("secret-payment", "changed"),
+        topology.replies,
+        "reply.payment",
+        door.user("payment"),
     )
 
     done = await asyncio.to_thread(command, "revoke", "night-shift", **told)

@@ -109,7 +109,9 @@ def test_secrets_are_referred_to_and_never_here() -> None:
 
 
 def test_what_is_set_is_a_setting() -> None:
-    settings = {str(field.validation_alias or f"AMENDS_{name.upper()}") for name, field in Settings.model_fields.items()}
+    settings = {
+        str(field.validation_alias or f"AMENDS_{name.upper()}") for name, field in Settings.model_fields.items()
+    }
     (coordinator,) = containers(of_kind("Deployment")["amends-coordinator"])
     stated = {*of_kind("ConfigMap")["amends-coordinator"]["data"], *(one["name"] for one in coordinator["env"])}
     assert stated <= settings
@@ -167,7 +169,11 @@ def test_nobody_speaks_to_anybody_but_for_what_is_listed() -> None:
 
     def ports(name: str) -> set[int]:
         labels = pod(pods()[name])["metadata"]["labels"]
-        mine = [one["spec"] for one in policies.values() if one["spec"]["podSelector"]["matchLabels"].items() <= labels.items()]
+        mine = [
+            one["spec"]
+            for one in policies.values()
+            if one["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+        ]
         assert nothing in mine
         return {port["port"] for spec in mine for rule in spec.get("egress", ()) for port in rule["ports"]}
 

@@ -1,4 +1,4 @@
-"""Whose replies are believed: a saga is moved only by the participant of its step, which proves that it got the command."""
+"""Whose replies are believed: a saga is moved only by its step's participant, which proves that it got the command."""
 
 from __future__ import annotations
 
@@ -167,4 +167,3 @@ async def test_a_heartbeat_of_somebody_else_is_not_believed(fresh_rabbitmq_url: 
         (letter,) = await letters(app, 1)
         assert letter.reason.startswith("not believed: payment is the user amends-payment, and it came from ")
         assert await app.stores.fleet.workers(app.clock.now()) == []
-

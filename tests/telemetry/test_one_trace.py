@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from typing import Any
 
@@ -234,6 +235,34 @@ async def test_the_participants_own_spans_lie_inside_the_attempts(
         "process payment.charge": "charge payment.charge",
         "process inventory.release": "undo reserve inventory.release",
     }
+    for span in receiver.spans:
+        if span.name.startswith("process "):
+            asked = span.attributes
+            assert f"process {asked['saga.participant']}.{asked['saga.handler']}" == span.name
+            assert asked["saga.outcome"] == ("refused" if span.name == "process payment.charge" else "succeeded")
+            assert 0 <= asked["saga.outbox_seconds"] < 30
+            assert 0 <= asked["saga.queue_seconds"] < 30
+            assert (span.error is None) == (asked["saga.outcome"] == "succeeded")
+    assert all(span.attributes["saga.outbox_seconds"] >= 0 for span in receiver.named("publish amends.commands"))
+    (charge,) = receiver.named("charge payment.charge")
+    assert charge.attributes["saga.handler_seconds"] >= 0
+
+
+async def test_every_span_says_where_its_sagas_page_is_and_none_has_an_id_in_its_name(
+    house: House, receiver: Receiver
+) -> None:
+    house.settings = house.settings.model_copy(update={"public_url": "https://amends.example.com/shop/"})
+    for participant in ("inventory", "payment", "delivery"):
+        await house.puppet(participant, Moody())
+    app = await house.coordinator()
+    saga_id = await house.start(app, chain)
+    await house.end(app)
+
+    check_tree(receiver.spans)
+    pages = {span.attributes["saga.url"] for span in receiver.spans}
+    assert pages == {f"https://amends.example.com/shop/sagas/{saga_id}"}
+    assert {span.attributes["saga.id"] for span in receiver.spans} == {saga_id}
+    assert [span.name for span in receiver.spans if re.search(r"[0-9]", span.name)] == []
 
 
 async def test_a_saga_that_ends_as_it_starts_has_a_trace_too(house: House, receiver: Receiver) -> None:

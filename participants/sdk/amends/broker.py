@@ -55,6 +55,11 @@ class Delivery(Protocol):
         ...
 
     @property
+    def published_at(self) -> float | None:
+        """When it was published, in seconds since 1970 by its publisher's clock, if that said so."""
+        ...
+
+    @property
     def sender(self) -> str | None:
         """The user who published it, as the broker vouches. None if the broker knows no users, or none was stated."""
         ...

@@ -147,6 +147,7 @@ class Handler:
                     mark_failed(span, error)
                     raise
                 answer, facts = self._failed(span, error, witness)
+            span.set_attribute("saga.outcome", answer.value)
         facts.update(duration_seconds=witness.seconds, calls=tuple(witness.calls))
         return worker.reply(command, answer, traceparent=traceparent_of(span, command), **facts)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,7 @@ class LocalDelivery:
     redelivered: bool = False
     reason: str | None = None
     sender: str | None = None  # one process, nobody to tell from another
+    published_at: float | None = field(default_factory=time.time)
     returns: int = 0  # how often it was handed back
 
     def settle(self, confirm: Confirm) -> None:

@@ -20,6 +20,7 @@ from amends.heartbeat import Heartbeats
 from amends.held import Commands, Hand, Held, KeyLocks
 from amends.message import Command, Heartbeat, Reply, Unreadable, decode, frame, items_max
 from amends.payload import parse
+from amends.tracing import arrived
 from amends.worker import Worker
 
 log = logging.getLogger("amends.serving")
@@ -190,6 +191,7 @@ class Serving:
                 async with self._slots:
                     self._commands.turn(command, working=True)
                     try:
+                        arrived(held.delivery.published_at)
                         reply = await self._served.answer(command)
                         # Here and not where replies are made: one that an inbox remembers is given to any sending.
                         return reply.model_copy(update={"reply_token": command.reply_token})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -15,6 +17,12 @@ from amends.failure import said_by, type_of
 from amends.message import Command, error_chars_max
 
 _propagator = TraceContextTextMapPropagator()
+_published_at: ContextVar[float | None] = ContextVar("published_at", default=None)
+
+
+def arrived(published_at: float | None) -> None:
+    """What this task works on next was published then: how long it waited is told of its handler."""
+    _published_at.set(published_at)
 
 
 @contextmanager
@@ -42,11 +50,27 @@ def handler_span(command: Command) -> Iterator[Span]:
             "saga.kind": command.kind.value,
             "saga.epoch": command.epoch,
             "saga.attempt": command.attempt,
+            "saga.participant": command.participant,
+            "saga.handler": command.handler,
+            **_waits(command),
         },
         record_exception=False,  # `mark_failed` does, for every end that isn't a success
         set_status_on_exception=False,
     ) as span:
         yield span
+
+
+def _waits(command: Command) -> dict[str, float]:
+    """How long a command waited: in the outbox, by the coordinator's clock; from then on until its handler's turn, by
+    that and this one's, which may differ."""
+    published_at = _published_at.get()
+    if published_at is None:
+        return {}
+    outbox = published_at - command.issued_at.timestamp()
+    return {
+        "saga.outbox_seconds": round(max(0.0, outbox), 3),
+        "saga.queue_seconds": round(max(0.0, time.time() - published_at), 3),
+    }
 
 
 def mark_failed(span: Span, error: BaseException) -> None:

@@ -29,7 +29,7 @@ from amends.errors import BrokerClosed, BrokerError
 from amends.rabbitmq import topology
 from amends.rabbitmq.consumer import RabbitConsumer
 from amends.rabbitmq.link import Link, deadline, declare, declare_seconds_max, failures, pause
-from amends.rabbitmq.publisher import Publisher, message_of
+from amends.rabbitmq.publisher import Publisher, message_of, published_now
 
 __all__ = ["RabbitBroker"]
 
@@ -95,10 +95,11 @@ class RabbitBroker:
         """As `Broker.publish`: answers within `publish_seconds_max` and what a dropped connection takes to close."""
         if not is_publishable(address, body):
             return Confirm.PERMANENT
-        # Stated, so that the broker vouches for it: it takes no message that says it is from somebody else.
-        message = message_of(body, transient=transient, user=self._user if address.lane == "replies" else None)
         if address.lane == "commands":
+            message = message_of(body, published_now(), transient=transient)
             return await self._outgoing.publish(topology.commands, address.participant, message)
+        # Stated, so that the broker vouches for it: it takes no message that says it is from somebody else.
+        message = message_of(body, transient=transient, user=self._user)
         kind = "heartbeat" if transient else "reply"
         return await self._outgoing.publish(topology.replies, f"{kind}.{address.participant}", message)
 

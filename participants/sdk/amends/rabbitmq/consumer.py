@@ -15,7 +15,7 @@ from amends.broker import Address, Confirm, Delivery, reason_chars_max
 from amends.errors import BrokerClosed, BrokerError
 from amends.rabbitmq import topology
 from amends.rabbitmq.link import close_in_time, deadline, failures
-from amends.rabbitmq.publisher import Publisher, message_of
+from amends.rabbitmq.publisher import Publisher, message_of, published_at_of
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,8 @@ class RabbitDelivery:
     key: str
     consumer: RabbitConsumer
     tag: int
-    sender: str | None = None
+    sender: str | None
+    published_at: float | None
 
 
 class RabbitConsumer:
@@ -93,9 +94,13 @@ class RabbitConsumer:
         address = Address("replies", key.split(".")[1]) if exchange == topology.replies else Address("commands", key)
         self._outstanding[tag] = None
         redelivered = bool(message.redelivered)
-        sender = message.user_id
-        found = RabbitDelivery(message.body, address, redelivered, reason, exchange, key, self, tag, sender)
-        self._waiting.append(found)
+        self._waiting.append(
+            RabbitDelivery(
+                *(message.body, address, redelivered, reason, exchange, key, self, tag),
+                sender=message.user_id,
+                published_at=published_at_of(message.headers),
+            )
+        )
         self._stirred.set()
 
     async def take(self, limit: int) -> Sequence[Delivery]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +21,7 @@ from amends.rabbitmq.link import Link, deadline, failures
 log = logging.getLogger(__name__)
 
 publish_seconds_max = 5.0
+published_header = "amends-published-ms"
 misses_max = 3  # so many publishes without any answer meanwhile, and the connection is replaced
 
 
@@ -41,6 +44,17 @@ def message_of(
         type=kind,
         user_id=user,
     )
+
+
+def published_now() -> dict[str, int]:
+    """A header that says when, in milliseconds: AMQP's own has only whole seconds."""
+    return {published_header: time.time_ns() // 1_000_000}
+
+
+def published_at_of(headers: Mapping[str, Any]) -> float | None:
+    """What that header says, in seconds. Nothing, if it makes no sense."""
+    said = headers.get(published_header)
+    return said / 1000 if isinstance(said, int) and 0 < said < 1 << 53 else None
 
 
 class Publisher:
