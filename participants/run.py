@@ -142,7 +142,7 @@ async def _forget(inbox: SqlInbox) -> None:
 
 
 async def _show_alive(file: Path | None) -> None:
-    """Keep a file young for as long as this loop turns: who asks after a process that listens on no port looks there."""
+    """Keep a file young while this loop turns: who asks after a process that listens on no port looks there."""
     while file is not None:
         await asyncio.to_thread(file.touch)
         await asyncio.sleep(alive_every_seconds)
