@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -34,10 +35,11 @@ async def _start(*arguments: str) -> asyncio.subprocess.Process:
 
 
 async def test_a_service_answers_over_rabbitmq_and_ends_gracefully_on_sigterm(
-    fresh_rabbitmq_url: str, fresh_postgres_url: str
+    fresh_rabbitmq_url: str, fresh_postgres_url: str, tmp_path: Path
 ) -> None:
     url = fresh_postgres_url.replace("+asyncpg", "", 1)
-    process = await _start("--broker", fresh_rabbitmq_url, "--database", url)
+    alive = tmp_path / "alive"
+    process = await _start("--broker", fresh_rabbitmq_url, "--database", url, "--alive-file", str(alive))
     broker = await RabbitBroker.connect(fresh_rabbitmq_url, name="test")
     engine = open_database(fresh_postgres_url, connections=1)
     try:
@@ -55,6 +57,7 @@ async def test_a_service_answers_over_rabbitmq_and_ends_gracefully_on_sigterm(
                 heard += [item for delivery in deliveries for item in decode(delivery.body)]
             reply = next(item for item in heard if isinstance(item, Reply))
             assert reply.answer is Answer.SUCCEEDED
+            assert time.time() - alive.stat().st_mtime < 60  # it is kept young for whoever asks whether this is alive
             process.send_signal(signal.SIGTERM)
             while not any(isinstance(item, Heartbeat) and item.stopping for item in heard):
                 deliveries = await replies.take(10)

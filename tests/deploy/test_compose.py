@@ -42,7 +42,7 @@ def test_every_password_is_made_up_kept_and_readable_by_its_owner_only(tmp_path:
 
 
 def test_what_the_file_asks_for_is_made_or_is_a_port(tmp_path: Path) -> None:
-    asked = {name: default for name, default in re.findall(r"\$\{([A-Z_]+)(:?[-?][^}]*)?\}", text)}
+    asked: dict[str, str] = dict(re.findall(r"\$\{([A-Z_]+)(:?[-?][^}]*)?\}", text))
     ports = {name for name in asked if name.endswith("_PORT")}
     assert asked.keys() - ports == set(made(tmp_path))
     assert all(not asked[name].startswith(":-") for name in asked.keys() - ports)  # no password by default
