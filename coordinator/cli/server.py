@@ -26,6 +26,7 @@ from coordinator.telemetry import release
 from coordinator.telemetry.logs import configure_logging
 from coordinator.web.app import create_web
 from coordinator.web.desk import Desk
+from coordinator.web.gate import Gate
 
 log = logging.getLogger(__name__)
 
@@ -119,15 +120,7 @@ async def _serve(
         return usage_code
     if insecure:
         log.warning("--insecure: nothing of this is checked", extra={"action": "server.insecure"})
-    web = create_web(
-        app,
-        begins_and_ends_it=False,
-        base_path=settings.base_path,
-        jaeger_url=settings.jaeger_url,
-        rate_per_second=settings.rate_per_second,
-        metrics_open=settings.metrics_open,
-        secure=(settings.public_url or "").startswith("https:"),
-    )
+    web = _web_of(app, settings)
     config = uvicorn.Config(
         web,
         log_config=None,
@@ -151,6 +144,18 @@ async def _serve(
     if watching.cancelled():
         return 0 if server.started else refused_code
     return watching.result()
+
+
+def _web_of(app: App, settings: Settings) -> Gate:
+    return create_web(
+        app,
+        begins_and_ends_it=False,
+        base_path=settings.base_path,
+        jaeger_url=settings.jaeger_url,
+        rate_per_second=settings.rate_per_second,
+        metrics_open=settings.metrics_open,
+        secure=(settings.public_url or "").startswith("https:"),
+    )
 
 
 async def _watch(app: App, server: Server, announce: Callable[[], None]) -> int:
