@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,8 @@ import sqlalchemy as sa
 
 from amends.broker import Broker
 from amends.local import LocalBroker
+from coordinator.access.access import Access
+from coordinator.access.tokens import provider_of
 from coordinator.bulk import Bulks
 from coordinator.config import Settings
 from coordinator.dead_letters import DeadLetters
@@ -80,6 +82,7 @@ class App:
     bulks: Bulks
     subscriptions: Subscriptions
     courier: Courier
+    access: Access
     diagnosis: Diagnosis | None = None  # None: it is switched off
     supervisor: Supervisor = field(init=False)
     telemetry: Telemetry | None = None  # to be ended with this app; None: it is somebody else's
@@ -98,6 +101,8 @@ class App:
                 "bulk": self.bulks.run,
                 "subscriptions": self.subscriptions.run,
                 "courier": self.courier.run,
+                "access": self.access.run,
+                "audit": self.access.journal.run,
                 **(self.diagnosis.loops() if self.diagnosis else {}),
             }
         )
@@ -109,8 +114,9 @@ class App:
         A broker that others in this process still use is left open.
         """
         await self.supervisor.stop()
+        await _flush("What was audited", self.access.flush)
         if self.diagnosis:
-            await _flush(self.diagnosis)
+            await _flush("What failed", self.diagnosis.watch.flush)
         if self.telemetry:
             await asyncio.to_thread(self.telemetry.shutdown)
         if close_broker:
@@ -180,7 +186,10 @@ async def build(
     listing = Listing(stores.reader, fleet, now=time.now, in_flight=relay.in_flight, connected=lambda: broker.connected)
     bulks = Bulks(stores.bulks, stores.sagas, stores.reader, listing, definitions, engine, now=time.now, token=token)
     parts = (definitions, fleet, engine, relay, timers, dead_letters, replies, listing, bulks)
-    app = App(settings, database, time, broker, stores, *parts, subscriptions, courier)
+    claims = (settings.oidc_roles_claim, settings.oidc_name_claim, settings.oidc_roles)
+    provider = provider_of(settings.oidc_issuer, settings.oidc_audience, settings.oidc_jwks_url, *claims)
+    access = Access(stores.keys, stores.audit, time.now, provider=provider)
+    app = App(settings, database, time, broker, stores, *parts, subscriptions, courier, access)
     app.telemetry = own_telemetry
     if settings.diagnosis:
         app.diagnosis = _diagnosis(app, token, telemetry)
@@ -345,13 +354,13 @@ def _narrator(app: App, telemetry: Telemetry | None) -> Narrator | None:
     )
 
 
-async def _flush(diagnosis: Diagnosis) -> None:
-    """Write what was noted last. What can't be written now is lost: it is prose."""
+async def _flush(what: str, write: Callable[[], Awaitable[None]]) -> None:
+    """Write what was noted last. What can't be written now is lost."""
     try:
         async with asyncio.timeout(flush_seconds_max):
-            await diagnosis.watch.flush()
+            await write()
     except (StoreUnavailable, TimeoutError) as error:
-        log.warning("What failed last was not written: %s", error, extra={"action": "diagnosis.not_flushed"})
+        log.warning("%s last was not written: %s", what, error, extra={"action": "app.not_flushed"})
 
 
 def _traced(

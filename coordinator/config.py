@@ -54,6 +54,22 @@ class Settings(BaseSettings):
     notifications_private: bool = Field(
         default=False, description="webhooks may go by http to any port of any address: for development"
     )
+    plaintext_to: str = Field(
+        default="", description="hosts that are spoken to unencrypted, with commas between them; none: this machine"
+    )
+    oidc_issuer: str | None = Field(default=None, description="the identity provider whose tokens are believed")
+    oidc_audience: str | None = Field(default=None, description="whom its tokens must be meant for")
+    oidc_jwks_url: str | None = Field(default=None, description="where its keys are; none: where it says itself")
+    oidc_roles_claim: str = Field(default="roles", description="the claim that gives roles; dots lead into objects")
+    oidc_name_claim: str = Field(default="sub", description="the claim that says who somebody is")
+    oidc_roles: dict[str, Literal["viewer", "operator", "admin", "payloads"]] = Field(
+        default={name: name for name in ("viewer", "operator", "admin", "payloads")},
+        description="what the claim's values mean here, as JSON",
+    )
+    metrics_open: bool = Field(default=True, description="/metrics is for everybody; else for viewers")
+    rate_per_second: float = Field(
+        default=1000.0, ge=0, le=1e6, description="requests of one key, or one address without; 0: any number"
+    )
     diagnosis: bool = Field(default=True, description="watch what fails, and explain it")
     diagnosis_heal: Literal["off", "shadow", "auto"] = Field(
         default="shadow", description="what is done about it without a person: nothing, nothing but notes, what is safe"

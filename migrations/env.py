@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from coordinator.store.schema_notifications import metadata
+from coordinator.store.schema_access import metadata
 
 connection = context.config.attributes.get("connection")
 if connection is None:

@@ -13,6 +13,7 @@
     amends contract export                               the contract as files: AsyncAPI, OpenAPI, JSON Schemas
     amends explain SAGA, incidents, feedback, remedies   ask it why, and say what is to be done
     amends announce TEXT                                 tell it of a deploy
+    amends keys …                                        who may ask, and for what
     amends profile …                                     coordinators under names of one's own
 
 Whoever only asks loads neither the web framework nor the database nor what a participant needs: what a command needs
@@ -33,6 +34,7 @@ from coordinator.cli import (
     explaining,
     fleet,
     holding,
+    keys,
     profiles,
     running,
     verbs,
@@ -56,6 +58,7 @@ fleet.add_to(app)
 app.add_typer(definitions.app, name="definitions")
 app.add_typer(bulk.app, name="bulk")
 app.add_typer(broker.app, name="broker")
+app.add_typer(keys.app, name="keys")
 app.add_typer(profiles.app, name="profile")
 app.add_typer(contract.app, name="contract")
 

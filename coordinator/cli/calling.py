@@ -11,7 +11,7 @@ import inspect
 import os
 import unicodedata
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -41,6 +41,17 @@ _options: dict[str, tuple[Any, Any]] = {
         ],
         None,
     ),
+    "api_key": (
+        Annotated[
+            str | None,
+            typer.Option(
+                "--api-key",
+                help="who you are (AMENDS_KEY; else the profile's key)",
+                rich_help_panel=_panel,
+            ),
+        ],
+        None,
+    ),
     "actor": (
         Annotated[
             str | None,
@@ -62,15 +73,19 @@ class Caller:
     url: str
     actor: str
     form: Form
+    key: str | None = field(default=None, repr=False)
 
     def ask(self, work: Callable[[Client], Coroutine[Any, Any, Answer]]) -> Answer:
         """What the coordinator answers to this. Ends the command when it refuses, or isn't there."""
 
         async def asking() -> Answer:
-            async with Client(self.url, actor=_plain_ascii(self.actor), tries=tries) as client:
+            async with self.client() as client:
                 return await work(client)
 
         return run(asking(), self.form)
+
+    def client(self) -> Client:
+        return Client(self.url, api_key=self.key, actor=_plain_ascii(self.actor), tries=tries)
 
     def tell(self, value: Any, lines: Callable[[Any], Sequence[str]]) -> None:
         """Print the answer."""
@@ -93,15 +108,23 @@ def asks(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def asking(**given: Any) -> None:
-        url, profile, actor = (given.pop(name) for name in ("url", "profile", "actor"))
+        url, profile, key, actor = (given.pop(name) for name in ("url", "profile", "api_key", "actor"))
         form = given["output"] if "output" in stated else given.pop("output")
-        caller = Caller(profiles.url_of(url, profile), who(actor), Form.JSON if form == Form.JSON else Form.TEXT)
+        place, shown = profiles.place_of(url, profile)
+        caller = Caller(place, who(actor), Form.JSON if form == Form.JSON else Form.TEXT, printable_key(key or shown))
         command(caller, **given)
 
     parameters = [*own, *added]
     asking.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     asking.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return asking
+
+
+def printable_key(stated: str | None) -> str | None:
+    """The key that was stated. Ends the command over one that can't stand in a header."""
+    if stated and not (stated.isascii() and stated.isprintable() and " " not in stated):
+        end("--api-key: a key is one word of ASCII", usage_code, Form.TEXT)
+    return stated
 
 
 def who(stated: str | None) -> str:

@@ -43,8 +43,9 @@ def _beginning(
     incomplete: str, context: typer.Context, work: Callable[[Client], Coroutine[None, None, list[str]]]
 ) -> list[str]:
     async def asked() -> list[str]:
-        url = profiles.url_of(context.params.get("url"), context.params.get("profile"))
-        async with asyncio.timeout(patience_seconds), Client(url, tries=1, timeout_seconds=patience_seconds) as client:
+        url, key = profiles.place_of(context.params.get("url"), context.params.get("profile"))
+        asking = Client(url, api_key=context.params.get("api_key") or key, tries=1, timeout_seconds=patience_seconds)
+        async with asyncio.timeout(patience_seconds), asking as client:
             return await work(client)
 
     try:

@@ -1,7 +1,8 @@
 """Coordinators under names of one's own: `amends profile`, kept in `~/.config/amends/config.toml`.
 
 Whom a command asks is what it was told most closely: `--url`, `--profile`, AMENDS_URL, AMENDS_PROFILE, the profile in
-use, and without any of these the coordinator of `amends dev`.
+use, and without any of these the coordinator of `amends dev`. AMENDS_KEY counts before a profile's key, and a profile's
+key is shown to that profile's coordinator alone.
 """
 
 from __future__ import annotations
@@ -61,21 +62,22 @@ def read() -> Profiles:
     return Profiles(str(current) if current else None, profiles)
 
 
-def url_of(url: str | None, profile: str | None) -> str:
-    """Whom to ask. Ends the command over a profile that isn't there."""
+def place_of(url: str | None, profile: str | None) -> tuple[str, str | None]:
+    """Whom to ask, and the key to show. Ends the command over a profile that isn't there."""
+    key = os.environ.get("AMENDS_KEY") or None
     if url:
-        return url
+        return url, key
     if profile is None and (stated := os.environ.get("AMENDS_URL")):
-        return stated
+        return stated, key
     name = profile or os.environ.get("AMENDS_PROFILE")
     known = read()
     name = name or known.current
     if not name:
-        return default_url
+        return default_url, key
     facts = known.of.get(name)
     if facts is None or "url" not in facts:
         fail(f"there is no profile {name} with a url in {place()}; amends profile set {name} --url …", usage_code)
-    return facts["url"]
+    return facts["url"], key or facts.get("key")
 
 
 @app.command("list")
@@ -93,6 +95,7 @@ def list_profiles(output: Output = Form.TEXT) -> None:
 def set_profile(
     name: Name,
     url: Annotated[str, typer.Option(help="where the coordinator is")],
+    api_key: Annotated[str | None, typer.Option(help="the key to show it; kept in a file that is yours alone")] = None,
     use: Annotated[bool, typer.Option("--use", help="and use it from now on")] = False,
 ) -> None:
     """Make a profile, or change it. The first one is used at once."""
@@ -102,7 +105,9 @@ def set_profile(
         fail(f"{url!r} is no address of a coordinator: http://… or https://…", usage_code)
     known = read()
     current = name if use or known.current is None else known.current
-    _write(Profiles(current, {**known.of, name: {**known.of.get(name, {}), "url": url}}))
+    before = known.of.get(name, {})
+    kept = dict(before) if before.get("url") == url else {}  # a key is not shown to another coordinator
+    _write(Profiles(current, {**known.of, name: {**kept, "url": url, **({"key": api_key} if api_key else {})}}))
     print(f"{name} is {url}" + (", and used from now on" if current == name else ""))
 
 

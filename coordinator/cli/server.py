@@ -16,7 +16,8 @@ import uvicorn
 from amends.errors import BrokerError
 from amends.local import LocalBroker
 from coordinator.app import App, build
-from coordinator.cli.addresses import is_loopback, masked
+from coordinator.cli.addresses import masked
+from coordinator.cli.safety import unasked, unsafe
 from coordinator.config import Settings
 from coordinator.embedded import load_participants, serving
 from coordinator.errors import StoreUnavailable, UnsupportedDatabase
@@ -25,6 +26,7 @@ from coordinator.telemetry import release
 from coordinator.telemetry.logs import configure_logging
 from coordinator.web.app import create_web
 from coordinator.web.desk import Desk
+from coordinator.web.gate import Gate
 
 log = logging.getLogger(__name__)
 
@@ -72,13 +74,9 @@ def run(
         return usage_code
     for chatty in ("uvicorn.error", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    if not insecure and not is_loopback(settings.host):
-        log.critical(
-            "Nobody is asked who they are yet: listening on %s lets everybody there start and cancel sagas. Listen on "
-            "127.0.0.1 behind a proxy that asks, or say --insecure",
-            settings.host,
-            extra={"action": "server.refused"},
-        )
+    refused = None if insecure else unsafe(settings)
+    if refused:
+        log.critical("%s", refused, extra={"action": "server.refused"})
         return usage_code
     try:
         listener = socket.create_server((settings.host, settings.port), backlog=backlog, family=_family(settings.host))
@@ -90,15 +88,21 @@ def run(
         def announce() -> None:
             _announce(settings, url_of(settings, listener), banner=banner, kept=kept)
 
-        return runner.run(_serve(settings, listener, announce, participants))
+        return runner.run(_serve(settings, listener, announce, participants, insecure=insecure))
 
 
 async def _serve(
-    settings: Settings, listener: socket.socket, announce: Callable[[], None], participants: Sequence[str]
+    settings: Settings,
+    listener: socket.socket,
+    announce: Callable[[], None],
+    participants: Sequence[str],
+    *,
+    insecure: bool,
 ) -> int:
     try:
         loaded = [one for place in participants for one in await load_participants(place)]
         app = await build(settings, broker=LocalBroker() if loaded else None)
+        refused = unasked(settings) if not insecure and await app.access.open() else None
     except (UnsupportedDatabase, BrokerError, OSError, ImportError, ValueError) as error:
         log.critical("%s", error, extra={"action": "server.misconfigured"})
         return usage_code
@@ -109,7 +113,14 @@ async def _serve(
         log.critical("The database can't be reached: %s", error, extra={"action": "server.store_unavailable"})
         return refused_code
 
-    web = create_web(app, begins_and_ends_it=False, base_path=settings.base_path, jaeger_url=settings.jaeger_url)
+    if refused:
+        log.critical("%s", refused, extra={"action": "server.refused"})
+        await app.broker.close()
+        await app.database.close()
+        return usage_code
+    if insecure:
+        log.warning("--insecure: nothing of this is checked", extra={"action": "server.insecure"})
+    web = _web_of(app, settings)
     config = uvicorn.Config(
         web,
         log_config=None,
@@ -133,6 +144,18 @@ async def _serve(
     if watching.cancelled():
         return 0 if server.started else refused_code
     return watching.result()
+
+
+def _web_of(app: App, settings: Settings) -> Gate:
+    return create_web(
+        app,
+        begins_and_ends_it=False,
+        base_path=settings.base_path,
+        jaeger_url=settings.jaeger_url,
+        rate_per_second=settings.rate_per_second,
+        metrics_open=settings.metrics_open,
+        secure=(settings.public_url or "").startswith("https:"),
+    )
 
 
 async def _watch(app: App, server: Server, announce: Callable[[], None]) -> int:

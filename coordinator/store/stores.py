@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from coordinator.store.audit import AuditStore
 from coordinator.store.bulks import BulkStore
 from coordinator.store.database import Database
 from coordinator.store.dead_letters import DeadLetterStore
@@ -12,6 +13,7 @@ from coordinator.store.figures import FigureReader
 from coordinator.store.fleet import FleetStore
 from coordinator.store.incident_reader import IncidentReader
 from coordinator.store.incidents import IncidentStore
+from coordinator.store.keys import KeyStore
 from coordinator.store.notifications import NotificationStore
 from coordinator.store.occurrences import OccurrenceStore
 from coordinator.store.outbox import OutboxStore
@@ -45,6 +47,8 @@ class Stores:
     remedies: RemedyStore
     figures: FigureReader
     notifications: NotificationStore
+    keys: KeyStore
+    audit: AuditStore
 
     @classmethod
     def over(cls, database: Database) -> Stores:
@@ -66,4 +70,6 @@ class Stores:
             RemedyStore(database),
             FigureReader(database),
             NotificationStore(database),
+            KeyStore(database),
+            AuditStore(database),
         )

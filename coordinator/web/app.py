@@ -13,7 +13,9 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ControllerRouterHandler
 
+from coordinator.access.rates import Rates
 from coordinator.telemetry import release
+from coordinator.web.api.audit import list_audit
 from coordinator.web.api.bulk import Bulks, ask
 from coordinator.web.api.changes import Changes
 from coordinator.web.api.dead_letters import DeadLetters, Outbox
@@ -21,6 +23,7 @@ from coordinator.web.api.definitions import Definitions
 from coordinator.web.api.diagnosis import Diagnosis
 from coordinator.web.api.healing import Healing
 from coordinator.web.api.incidents import Incidents
+from coordinator.web.api.keys import Keys
 from coordinator.web.api.looking import Looking
 from coordinator.web.api.notifications import Notifications, Subscriptions
 from coordinator.web.api.overview import events, look
@@ -30,9 +33,12 @@ from coordinator.web.api.probes import routes
 from coordinator.web.api.remedies import Remedies
 from coordinator.web.api.resuming import SlowResumes
 from coordinator.web.api.sagas import Sagas
+from coordinator.web.api.session import Sessions
 from coordinator.web.api.verbs import Verbs
+from coordinator.web.auditing import Auditing
 from coordinator.web.dashboard import Dashboard
 from coordinator.web.desk import Coordinator, Desk
+from coordinator.web.door import Door, check_rules, leaving
 from coordinator.web.gate import Gate
 from coordinator.web.metrics import Metrics
 from coordinator.web.pages import routes as pages
@@ -70,6 +76,9 @@ controllers: tuple[ControllerRouterHandler, ...] = (
     Participants,
     Notifications,
     Subscriptions,
+    Sessions,
+    Keys,
+    list_audit,
 )
 
 
@@ -89,15 +98,25 @@ def described() -> OpenAPIConfig:
 
 
 def create_web(
-    coordinator: Coordinator, *, begins_and_ends_it: bool = True, base_path: str = "", jaeger_url: str | None = None
+    coordinator: Coordinator,
+    *,
+    begins_and_ends_it: bool = True,
+    base_path: str = "",
+    jaeger_url: str | None = None,
+    rate_per_second: float = 0.0,
+    metrics_open: bool = True,
+    secure: bool = False,
 ) -> Gate:
     """The API and the dashboard over a coordinator, which begins and ends with it, unless somebody else sees to that.
 
     `base_path` is where a browser finds them, if not at the root of the host; `jaeger_url` is where traces are shown.
+    `rate_per_second` bounds what one key or address may ask (0: nothing does), `metrics_open` lets everybody scrape,
+    `secure` says that browsers come by https alone.
     `state.desk.stop()` is to be called as soon as the process is asked to end: it lets go of those who wait.
     """
     desk = Desk(coordinator, Metrics())
     _watch(coordinator, desk)
+    door = Door(coordinator.access, Rates(rate_per_second), metrics_open, secure)
 
     @asynccontextmanager
     async def life(_: Litestar) -> AsyncIterator[None]:
@@ -113,7 +132,9 @@ def create_web(
     web = Gate(
         controllers,
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
+        guards=[door.check],
         before_request=check_request,
+        after_request=leaving,
         exception_handlers=handlers(),
         lifespan=[life],
         # Neither may be switched on by an environment variable: a debug page shows the source.
@@ -125,7 +146,10 @@ def create_web(
     )
     web.state.desk = desk
     web.state.dashboard = Dashboard(base_path)
-    web.base_path = base_path
+    web.state.door = door
+    web.base_path, web.secure = base_path, secure
+    web.record = Auditing(coordinator.access.journal, coordinator.clock.now).record
+    check_rules(web)
     web.state.trace_url = f"{jaeger_url.rstrip('/')}/trace/{{trace_id}}" if jaeger_url else None
     return web
 

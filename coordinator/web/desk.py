@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from amends.broker import Broker
+from coordinator.access.access import Access
 from coordinator.bulk import Bulks
 from coordinator.dead_letters import DeadLetters
 from coordinator.definitions import Definitions
@@ -112,6 +113,8 @@ class Coordinator(Protocol):
     def subscriptions(self) -> Subscriptions: ...
     @property
     def courier(self) -> Courier: ...
+    @property
+    def access(self) -> Access: ...
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...

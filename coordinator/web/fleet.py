@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from coordinator.web.seen import Counted
+from coordinator.web.seen import Counted, of_payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class DeadLetter:
     at: datetime
     source: str
     reason: str
-    body: str
+    body: str | None = field(metadata=of_payload)
     participant: str | None
     saga_id: str | None
     command_key: str | None
@@ -55,6 +55,7 @@ class DeadLetter:
     resolved_at: datetime | None
     resolved_by: str | None
     resolved_why: str | None
+    payloads_hidden: bool = False  # True: who asks may not see them, and has null instead
 
 
 @dataclass(frozen=True, slots=True)

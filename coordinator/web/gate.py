@@ -1,4 +1,5 @@
-"""What every request passes first, and every answer last: the base path, and the headers that all answers have.
+"""What every request passes first, and every answer last: the base path, the headers that all answers have, and the
+entry in the audit, which is durable before an answer says that something was done.
 
 Under a base path both addresses work, with it and without: some proxies take it off, others leave it on, and probes ask
 the process itself. Paths in answers are relative to the base path, but for `Location` and `Link`, which are HTTP's own.
@@ -6,18 +7,30 @@ the process itself. Paths in answers are relative to the base path, but for `Loc
 
 from __future__ import annotations
 
+import re
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
+
 from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.types import Message, Receive, Scope, Send
 
+from coordinator.web.asking import Asking, at_hand
+
 # What the API answers is never a page, whoever is made to believe so. The dashboard's page states a policy of its own.
 nothing_runs = b"default-src 'none'; frame-ancestors 'none'"
+always = ((b"x-frame-options", b"DENY"), (b"referrer-policy", b"same-origin"),
+          (b"cross-origin-resource-policy", b"same-origin"))  # fmt: skip
+
+_request_id = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 class Gate(Litestar):
     """The application behind its gate."""
 
     base_path: str = ""
+    secure: bool = False  # it is reached by https alone
+    record: Callable[[Asking, str, int], Awaitable[None]] | None = None  # of a request, its path, its answer's status
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         if scope["type"] != ScopeType.HTTP:
@@ -29,18 +42,33 @@ class Gate(Litestar):
             scope["path"] = path[len(base) :] or "/"
             scope["raw_path"] = scope["raw_path"][len(base) :] or b"/"
 
+        now = _begun(scope)
+        at_hand.set(now)
+
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = _dressed(list(message["headers"]), base.encode())
+                if self.record is not None:
+                    await self.record(now, scope["path"], message["status"])
+                own = (b"x-request-id", now.request_id.encode())
+                message["headers"] = [*_dressed(list(message["headers"]), base.encode(), secure=self.secure), own]
             await send(message)
 
         await super().__call__(scope, receive, sent)
 
 
-def _dressed(headers: list[tuple[bytes, bytes]], base: bytes) -> list[tuple[bytes, bytes]]:
+def _begun(scope: Scope) -> Asking:
+    stated = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
+    client = scope["client"]
+    return Asking(stated if _request_id.fullmatch(stated) else uuid4().hex, client[0] if client else None)
+
+
+def _dressed(headers: list[tuple[bytes, bytes]], base: bytes, *, secure: bool) -> list[tuple[bytes, bytes]]:
     names = {name.lower() for name, _ in headers}
     if b"content-security-policy" not in names:
         headers += [(b"content-security-policy", nothing_runs), (b"x-content-type-options", b"nosniff")]
+    headers += [header for header in always if header[0] not in names]
+    if secure:
+        headers.append((b"strict-transport-security", b"max-age=31536000; includeSubDomains"))
     if not base:
         return headers
     return [(name, _placed(name.lower(), value, base)) for name, value in headers]

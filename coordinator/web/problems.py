@@ -26,6 +26,7 @@ from coordinator.errors import (
     UnknownRemedy,
     UnknownSaga,
 )
+from coordinator.web.asking import asking
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ media_type = "application/problem+json"
 detail_chars_max = 1000
 errors_max = 200
 retry_after_seconds = 1
+anywhere = ("bad-parameter", "unauthenticated", "forbidden", "too-many-requests", "internal-error", "store-unavailable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ KINDS: Mapping[str, Kind] = {
     "unreadable-body": Kind(400, "The body is not JSON that can be kept"),
     "bad-parameter": Kind(400, "A parameter or header of the request is wrong"),
     "bad-request": Kind(400, "The request is wrong"),
+    "unauthenticated": Kind(401, "It is not known who asks"),
+    "forbidden": Kind(403, "This is not for who asks"),
     "other-site": Kind(403, "A page of another site asked a browser for this"),
     "not-found": Kind(404, "There is nothing here"),
     "unknown-saga": Kind(404, "There is no such saga"),
@@ -62,6 +66,7 @@ KINDS: Mapping[str, Kind] = {
     "unknown-incident": Kind(404, "There is no such incident"),
     "unknown-report": Kind(404, "There is no such report, or not yet"),
     "unknown-notification": Kind(404, "There is no such notification"),
+    "unknown-key": Kind(404, "There is no such key, or it has been revoked or followed"),
     "unknown-subscription": Kind(404, "There is no such subscription, or it has ended"),
     "unknown-remedy": Kind(404, "There is no such remedy"),
     "nothing-to-explain": Kind(404, "Nothing failed that could be explained"),
@@ -72,6 +77,7 @@ KINDS: Mapping[str, Kind] = {
     "redrive-refused": Kind(409, "This can't be sent again, or discarded, as things stand"),
     "bulk-refused": Kind(409, "This can't be asked of many sagas now"),
     "redelivery-refused": Kind(409, "This can't be delivered again as things stand"),
+    "too-many-keys": Kind(409, "There are as many keys as there may be"),
     "too-many-subscriptions": Kind(409, "There are as many subscriptions as there may be"),
     "remedy-refused": Kind(409, "This can't be done with the remedy as it stands"),
     "saga-quarantined": Kind(409, "The saga stands still: this release can't decide it"),
@@ -82,11 +88,13 @@ KINDS: Mapping[str, Kind] = {
     "invalid-definition": Kind(422, "The definition breaks the rules"),
     "invalid-input": Kind(422, "The input is not what the definition asks for"),
     "idempotency-key-reused": Kind(422, "The idempotency key belongs to another request"),
+    "too-many-requests": Kind(429, "This was asked too often of late"),
     "internal-error": Kind(500, "Something went wrong in the coordinator"),
     "unreadable-record": Kind(500, "What is stored can't be read by this release"),
     "store-unavailable": Kind(503, "The database can't be reached now"),
     "timed-out": Kind(503, "This took too long"),
     "too-many-listeners": Kind(503, "Too many listen to this coordinator already"),
+    "provider-unavailable": Kind(503, "The identity provider can't be reached now"),
     "stopping": Kind(503, "This coordinator is stopping"),
     "not-alive": Kind(503, "A loop of this coordinator has ended"),
     "not-ready": Kind(503, "This coordinator can't serve now"),
@@ -142,6 +150,7 @@ class Refusal(Exception):
 def respond(refusal: Refusal) -> Response[dict[str, Any]]:
     """The problem document as a response."""
     kind = KINDS[refusal.slug]
+    asking().problem = f"{refusal.slug}: {refusal.detail}"
     headers = dict(refusal.headers)
     if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers.setdefault("Retry-After", str(retry_after_seconds))
@@ -168,7 +177,7 @@ def _stated(error: ProblemError) -> dict[str, str]:
 def documented(*slugs: str) -> dict[int, ResponseSpec]:
     """The problems a route may answer, for its OpenAPI description, beside those that any route may."""
     titles: dict[int, list[str]] = {}
-    for slug in (*slugs, "bad-parameter", "internal-error", "store-unavailable"):
+    for slug in (*slugs, *anywhere):
         titles.setdefault(KINDS[slug].status, []).append(f"{KINDS[slug].title} (`{slug}`)")
     return {
         status: ResponseSpec(

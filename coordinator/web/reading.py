@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from amends.errors import PayloadError
 from amends.message import payload_bytes_max
 from amends.payload import check_value, nodes_max, parse
+from coordinator.web.asking import asking
 from coordinator.web.problems import ProblemError, Refusal
 
 Asked = Request[Any, Any, Any]
@@ -57,7 +58,9 @@ async def read_body(request: Asked, model: type[Model], *, may_be_empty: bool = 
     empty = may_be_empty and not await request.body()
     value = {} if empty else await read_json(request, nodes=nodes)
     try:
-        return model.model_validate(value)
+        found = model.model_validate(value)
+        asking().why = getattr(found, "reason", None)
+        return found
     except ValidationError as error:
         errors = [
             ProblemError(fault["msg"], pointer=pointer(fault["loc"]))
@@ -122,10 +125,19 @@ def preferred_wait_seconds(request: Asked) -> float | None:
 
 
 def actor_of(request: Asked, stated: str | None) -> str:
-    """Who asks: what the body says, or the header X-Amends-Actor, or nobody in particular."""
-    if stated is not None:
-        return stated
-    value = request.headers.get("x-amends-actor", "").strip() or "anonymous"
+    """Who asks: the name that was found out at the door. Whom the body names, or the header X-Amends-Actor, is then
+    whom they ask for. Where nobody is asked who they are, it is what they say, or nobody in particular."""
+    named, now = stated or _named(request), asking()
+    if now.principal is None or not now.principal.known:
+        return named or "anonymous"
+    now.on_behalf_of = None if named == now.principal.name else named
+    return now.principal.name
+
+
+def _named(request: Asked) -> str | None:
+    value = request.headers.get("x-amends-actor", "").strip()
+    if not value:
+        return None
     if len(value) > actor_chars_max or not _actor.fullmatch(value):
         detail = f"at most {actor_chars_max} printable ASCII characters"
         error = ProblemError(detail, parameter="X-Amends-Actor")

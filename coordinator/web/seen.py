@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+# What goes through sagas is marked where it is shown: whoever may not see payloads gets null there.
+PAYLOAD = "payload"
+of_payload: Mapping[str, Any] = {PAYLOAD: True}
+facts_of_payload: Mapping[str, Any] = {PAYLOAD: ("input", "result", "data")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +101,8 @@ class Step:
     optional: bool
     after: tuple[str, ...]
     status: str
-    input: Any
-    result: Any
+    input: Any = field(metadata=of_payload)
+    result: Any = field(metadata=of_payload)
     error: Failure | None
     fault: str | None  # how its result breaks the definition's schema
     undone: str | None
@@ -187,18 +193,19 @@ class Saga:
     updated_at: datetime
     finished_at: datetime | None
     deadline: datetime | None
-    input: Any
+    input: Any = field(metadata=of_payload)
     progress: Progress
     waiting_on: WaitingOn | None
     cause: Cause | None
     paused: Pause | None
     effects_left: tuple[EffectLeft, ...]
-    results: dict[str, Any]
+    results: dict[str, Any] | None = field(metadata=of_payload)
     steps: tuple[Step, ...]
     attempts_complete: bool  # False: the history is too long to be read whole here, or too old for this release
     allowed: tuple[str, ...]  # what may be asked of the saga now: cancel, pause, resume, close
     verbs: tuple[Verb, ...]
     links: Links
+    payloads_hidden: bool = False  # True: who asks may not see them, and has null instead
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +228,9 @@ class Result:
     status: str
     finished_at: datetime | None
     cause: Cause | None
-    results: dict[str, Any]
+    results: dict[str, Any] | None = field(metadata=of_payload)
     effects_left: tuple[EffectLeft, ...]
+    payloads_hidden: bool = False  # True: who asks may not see them, and has null instead
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +275,8 @@ class Payload:
 
     bytes: int
     truncated: bool
-    text: str
+    text: str | None = field(metadata=of_payload)
+    payloads_hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,8 +286,9 @@ class HistoryLine:
     seq: int
     at: datetime
     event: str
-    facts: dict[str, Any]
+    facts: dict[str, Any] = field(metadata=facts_of_payload)
     notes: tuple[str, ...]
+    payloads_hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from coordinator.cli import app
 page = Path(__file__).parents[2] / "docs" / "cli.md"
 begins = "<!-- from here on: python -m tests.cli.reference -->\n"
 filters = "Which sagas"  # the panel of options that wherever they are mean the same: told once, of amends list
-shared = ("--url", "--profile", "--as", "-o")
+shared = ("--url", "--profile", "--api-key", "--as", "-o")
 
 
 def commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:

@@ -16,6 +16,7 @@ from amends.local import LocalBroker
 from coordinator.app import App, build
 from coordinator.config import Settings
 from coordinator.web.app import create_web
+from coordinator.web.door import Door
 from tests.engine.puppet import Puppet, Script, answer
 from tests.waiting import eventually
 
@@ -42,6 +43,7 @@ class Site:
     app: App
     http: httpx2.AsyncClient
     url: str
+    door: Door
 
     def __init__(self, database_url: str, *, base_path: str = "") -> None:
         self.settings = Settings(database_url=database_url, base_path=base_path)
@@ -54,7 +56,7 @@ class Site:
         web = create_web(self.app, base_path=self.settings.base_path)
         config = uvicorn.Config(web, log_config=None, access_log=False, ws="none", lifespan="on")
         self._server = QuietServer(config)
-        self._desk = web.state.desk
+        self._desk, self.door = web.state.desk, web.state.door
         self._serving = asyncio.ensure_future(self._server.serve(sockets=[listener]))
         self.http = httpx2.AsyncClient(base_url=self.url, timeout=30.0)
         async with asyncio.timeout(20):

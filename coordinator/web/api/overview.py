@@ -11,6 +11,7 @@ from litestar.response import Stream
 
 from coordinator.web.choosing import seconds_max
 from coordinator.web.desk import Desk
+from coordinator.web.door import credential_of, while_known
 from coordinator.web.feed import Feed, TooManyListeners
 from coordinator.web.overview import Overview, overview
 from coordinator.web.problems import Refusal, documented
@@ -51,4 +52,5 @@ def following(desk: Desk, feed: Feed, request: Request[Any, Any, Any], *, only: 
     except TooManyListeners as error:
         raise Refusal("too-many-listeners", "listen at another coordinator, or a little later") from error
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Stream(lines, media_type="text/event-stream", headers=headers)
+    known = while_known(desk.coordinator.access, credential_of(request)[0], lines)
+    return Stream(known, media_type="text/event-stream", headers=headers)

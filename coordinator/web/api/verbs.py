@@ -24,6 +24,7 @@ from coordinator.saga.event import (
     WaiveRequested,
 )
 from coordinator.web import seen
+from coordinator.web.auditing import before
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk
 from coordinator.web.problems import ProblemError, Refusal, documented
@@ -209,6 +210,7 @@ async def _ask(
     definition = await desk.definition_of(detail)
     if step is not None and step not in definition.by_name:
         raise Refusal("unknown-step", f"{definition.name} version {definition.version} has no step {step}")
+    before(status=detail.saga.status, revision=detail.saga.revision, step=step)
     handled = await desk.handle(saga_id, verb)
     if handled.refused is not None:
         at = verb.at

@@ -75,7 +75,7 @@ class Dashboard:
     """The files, as they are on disk now. `base_path` is what comes before "/" in a browser's address bar."""
 
     def __init__(self, base_path: str = "", folder: Path = home) -> None:
-        self._base_path, self._folder = base_path, folder
+        self.base_path, self._folder = base_path, folder
         self._stamp: tuple[int, ...] = ()
         self._files: Mapping[str, File] = {}
         self._digest = ""
@@ -124,7 +124,7 @@ class Dashboard:
             if name.endswith(".js") and name not in not_modules
         ]
         return (
-            template.replace("{base}", escape(f"{self._base_path}/"))
+            template.replace("{base}", escape(f"{self.base_path}/"))
             .replace("{place}", place)
             .replace("{links}", "\n    ".join(links))
         )

@@ -6,6 +6,9 @@ import { store } from "./store.js";
 /** Who is at the screen, for the history of what was asked. Kept in this browser. */
 export const actor = store("", "actor");
 
+/** Whether the coordinator wants to know who asks, and doesn't. */
+export const unknown = store(false);
+
 let skewMilliseconds = 0; // of the coordinator's clock to this machine's
 
 /** The coordinator's time, as near as its answers tell. */
@@ -51,7 +54,7 @@ function text(query, mark = "?") {
  * @returns {Promise<{value: any, text: string, status: number, headers: Headers}>}
  */
 export async function ask(method, path, { body, raw, query, headers = {}, signal } = {}) {
-  const told = { Accept: "application/json", ...headers };
+  const told = { Accept: "application/json", "X-Amends-Dashboard": "1", ...headers };
   const sent = raw ?? (body === undefined ? undefined : JSON.stringify(body));
   if (actor.get()) told["X-Amends-Actor"] = actor.get();
   if (sent !== undefined) told["Content-Type"] = "application/json";
@@ -79,6 +82,7 @@ async function read(response) {
     if (response.ok) throw new Problem({ title: "An answer that isn't JSON", detail: said.slice(0, 200), status: 502 });
   }
   if (!response.ok) {
+    if (response.status === 401) unknown.set(true);
     const title = response.statusText || `status ${response.status}`;
     throw new Problem({ title, detail: said.slice(0, 200), ...(value ?? {}), status: response.status });
   }

@@ -1,6 +1,6 @@
 /** The dashboard: the frame that all pages share, and which page is in it. */
 import { Component, classes, html, render, useEffect, useRef, useState } from "./dom.js";
-import { get } from "./api.js";
+import { get, unknown } from "./api.js";
 import { described, useKeys } from "./keys.js";
 import { connection, paused } from "./live.js";
 import { useFreshOverview, useOverview } from "./overview.js";
@@ -12,6 +12,7 @@ import { Empty, Said, Trouble } from "./parts/notice.js";
 import { Page } from "./parts/page.js";
 import { Pauses } from "./parts/pauses.js";
 import { Link, back, go, href, match, place } from "./router.js";
+import { Locked, Who } from "./session.js";
 import { store, useStore } from "./store.js";
 
 const theme = store("auto", "theme");
@@ -26,6 +27,7 @@ const sagaId = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 function App() {
   const here = useStore(place);
   const [menu, setMenu] = useState(false);
+  const locked = useStore(unknown);
   const main = useRef(null);
   useFreshOverview();
   useKeys({
@@ -44,10 +46,10 @@ function App() {
     <a class="skip" href="#main" onClick=${(event) => (event.preventDefault(), main.current.focus())}>To the content</a>
     <${Menu} open=${menu} toggle=${() => setMenu(!menu)} path=${here.path} />
     <main id="main" ref=${main} tabindex="-1">
-      <${Pauses} />
+      ${locked ? html`<${Locked} />` : html`<${Pauses} />
       <${Guard} key=${here.path}>
         ${found ? html`<${found.page.view} ...${found.parts} />` : html`<${Lost} />`}
-      <//>
+      <//>`}
     </main>
     <${Said} />
     <${Dialogs} />`;
@@ -87,6 +89,7 @@ function Menu({ open, toggle, path }) {
         })}</ul>
       </nav>
       <div class="menu-foot">
+        <${Who} />
         <${Pulse} />
         <div class="menu-tools">
           <${ThemeButton} />

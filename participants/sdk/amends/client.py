@@ -41,13 +41,15 @@ class Definable(Protocol):
 class Client:
     """One coordinator, or a load balancer before several.
 
-    `tries` bounds how often a request is sent; `actor` is who the coordinator is told is asking.
+    `tries` bounds how often a request is sent; `api_key` (or a token) says who asks, where the coordinator wants to
+    know; `actor` is whom it is told they ask for.
     """
 
     def __init__(
         self,
         base_url: str = "http://127.0.0.1:8274",
         *,
+        api_key: str | None = None,
         actor: str | None = None,
         tries: int = 6,
         timeout_seconds: float = 10.0,
@@ -58,6 +60,8 @@ class Client:
         self._tries = tries
         self._timeout_seconds = timeout_seconds
         headers = {"X-Amends-Actor": actor} if actor else {}
+        if api_key:
+            headers["Authorization"] = f"Bearer {api_key}"
         self._http = httpx2.AsyncClient(
             base_url=base_url,
             headers=headers,

@@ -58,7 +58,8 @@ function Whole({ letter }) {
       ${letter.redelivered > 0 && html`<div><dt>Came again</dt><dd>${letter.redelivered} times</dd></div>`}
       ${letter.resolved_at && html`<div><dt>Seen to</dt><dd><${Ago} at=${letter.resolved_at} /> by ${letter.resolved_by}${letter.resolved_why && html`: ${letter.resolved_why}`}</dd></div>`}
     </dl>
-    <${Section} title="What stands in it" says=${sizeText(new Blob([letter.body]).size)} verbs=${html`<${Copy} text=${letter.body} what="the message" label="Copy" />`}>
-      <${Json} text=${letter.body} />
+    <${Section} title="What stands in it" says=${letter.payloads_hidden ? "hidden: you may not see payloads" : sizeText(new Blob([letter.body]).size)}
+      verbs=${!letter.payloads_hidden && html`<${Copy} text=${letter.body} what="the message" label="Copy" />`}>
+      ${!letter.payloads_hidden && html`<${Json} text=${letter.body} />`}
     <//>`;
 }

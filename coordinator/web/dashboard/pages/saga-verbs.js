@@ -4,6 +4,7 @@ import { ask, get } from "../api.js";
 import { parse, written } from "../json.js";
 import { confirm } from "../parts/dialog.js";
 import { say } from "../parts/notice.js";
+import { useMay } from "../session.js";
 
 const bytesMax = 262_144; // of an input that is offered to be changed
 
@@ -28,6 +29,7 @@ export const verbLabel = (verb) => known[verb]?.label ?? verb;
 
 /** The buttons for what is legal now. `done` is called after each that went well. */
 export function Verbs({ verbs, step, done, small = false, about = "" }) {
+  if (!useMay("operator")) return null;
   return html`${verbs.map((verb) => html`
     <button key=${verb.verb} type="button" class=${small ? "button small" : "button"} title=${known[verb.verb]?.says}
       onClick=${() => begin(verb, step, done)}>${verbLabel(verb.verb)}${about ? ` ${about}` : ""}</button>`)}

@@ -1,6 +1,7 @@
 /** Dialogs: one at a time, asked by a function, answered by a person. Whoever overrides something says why. */
 import { html, useEffect, useId, useRef, useState } from "../dom.js";
 import { actor } from "../api.js";
+import { may, session } from "../session.js";
 import { store, useStore } from "../store.js";
 import { Trouble } from "./notice.js";
 
@@ -15,10 +16,14 @@ const open = store(null);
  * Ask a person to confirm, and why. Resolves to what they stated, or null if they thought better of it. With `does`,
  * the dialog stays open until that has succeeded, and shows what went wrong with it.
  * @param {{title: string, says?: any, verb: string, tone?: "bad" | "plain", reason?: boolean | "optional",
- *   fields?: Field[], does?: (stated: any) => Promise<any>}} question
+ *   role?: string, fields?: Field[], does?: (stated: any) => Promise<any>}} question
  * @returns {Promise<any | null>}
  */
 export function confirm(question) {
+  const { verb, role = "operator" } = question;
+  if (verb && !may(role)) {
+    return show("Not yours to ask", `This is for the role ${role}; ${session.get().name} is ${session.get().role}.`);
+  }
   return new Promise((resolve) => {
     open.get()?.resolve(null);
     open.set({ question, resolve });
@@ -46,6 +51,7 @@ function Question({ title, says, verb, tone = "plain", reason = true, fields = [
   const name = useId();
   const [state, set] = useState({ busy: false, problem: null });
   const who = useStore(actor);
+  const known = useStore(session)?.asked;
   useEffect(() => {
     const focused = document.activeElement;
     element.current.showModal();
@@ -76,7 +82,7 @@ function Question({ title, says, verb, tone = "plain", reason = true, fields = [
         ${fields.map((field) => html`<${Asked} key=${field.name} ...${field} />`)}
         ${reason && html`<${Asked} name="reason" label="Why?" kind="area" required=${reason !== "optional"} rows="2" maxlength="1000"
           hint="It is kept in the history, for whoever wonders later." />`}
-        ${verb && reason && html`<${Asked} name="actor" label="Who are you?" value=${who} maxlength="100" pattern="[ -~]*"
+        ${verb && reason && !known && html`<${Asked} name="actor" label="Who are you?" value=${who} maxlength="100" pattern="[ -~]*"
           autocomplete="name" hint="This browser remembers it." />`}
         ${state.problem && html`<${Trouble} problem=${state.problem} />`}
         <div class="dialog-verbs">

@@ -84,7 +84,8 @@ export function Payload({ path, title, open = false }) {
       ${problem?.status === 404 && html`<p class="none">There is none.</p>`}
       ${problem && problem.status !== 404 && html`<${Trouble} problem=${problem} again=${() => read(bytesFirst)} />`}
       ${state.asked && !value && !problem && html`<${Loading} />`}
-      ${value && html`
+      ${value?.payloads_hidden && html`<p class="none">Hidden: you may not see payloads here.</p>`}
+      ${value && !value.payloads_hidden && html`
         <div class="payload-verbs">
           <${Copy} text=${() => tidy(value.text)} what=${title.toLowerCase()} label="Copy" />
           ${value.truncated && html`<span class="warn">The first ${sizeText(value.text.length)} of ${sizeText(value.bytes)}.</span>`}
