@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     intact = check_heldout()
     if told.case:
         return _one(told)
+    if told.calibrate:
+        calibrating.identity()  # before anything is analysed: the table is read once
     results = kept(Path(told.again)) if told.again else []
     if told.again:
         results = again(results)
@@ -48,7 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if told.keep:
         keep(results, Path(told.keep))
     if told.calibrate:
-        calibrating.identity()
         points = calibrating.write(grades([one for one in again(results) if one.split == "dev"]))
         print(f"calibrated: {points}")
         return 0

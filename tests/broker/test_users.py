@@ -13,7 +13,7 @@ import aio_pika
 import pytest
 from aio_pika.exceptions import AMQPError
 
-from amends.broker import Confirm
+from amends.broker import Address, Confirm
 from amends.message import Answer
 from amends.rabbitmq import RabbitBroker, topology
 from coordinator.app import build
@@ -164,6 +164,25 @@ async def test_an_order_goes_its_way_under_least_rights_and_a_nameless_reply_is_
     finally:
         await broker.close()
         await app.stop()
+
+
+async def test_what_a_participant_can_not_read_becomes_a_dead_letter_all_the_same(door: Door) -> None:
+    """It may not write to the dead letters: the broker moves it there, and only the reason is lost."""
+    coordinator = await RabbitBroker.connect(door.url("coordinator"), name="coordinator")
+    payment = await RabbitBroker.connect(door.url("payment"), name="payment")
+    try:
+        commands = await payment.subscribe("commands", "payment", prefetch=1)
+        assert await coordinator.publish(Address("commands", "payment"), b"unreadable") is Confirm.CONFIRMED
+        (delivery,) = await commands.take(1)
+        assert delivery.sender is None
+        await commands.dead_letter(delivery, "nobody can read it")
+        async with asyncio.timeout(30):
+            (dead,) = await (await coordinator.dead_letters()).take(1)
+        assert (dead.body, dead.address.participant, dead.reason) == (b"unreadable", "payment", "rejected")
+        assert await payment.publish(reply, b"{}") is Confirm.CONFIRMED  # it answers still
+    finally:
+        await payment.close()
+        await coordinator.close()
 
 
 async def test_who_is_revoked_is_disconnected_at_once(door: Door) -> None:

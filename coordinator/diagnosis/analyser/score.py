@@ -120,7 +120,14 @@ def ranked(candidates: Sequence[Candidate], ledger: Ledger, limits: Limits) -> t
     margin = best.confidence - (shares[1].confidence if len(shares) > 1 else 0.0)
     well_founded = len(best.supports) >= 2 and ledger.firm(best.supports)
     sure = best.confidence >= confidence_min and margin >= margin_min and well_founded
-    kept = [_limited(candidate, ledger, limits) for candidate in shares[:hypotheses_max]]
+    probable = calibrated(best.confidence)
+    # The others share what is left, as they did.
+    left = (1.0 - probable) / (1.0 - best.confidence) if best.confidence < 1.0 else 0.0
+    weighed = [
+        replace(candidate, confidence=candidate.confidence * left if place else probable)
+        for place, candidate in enumerate(shares[:hypotheses_max])
+    ]
+    kept = [_limited(candidate, ledger, limits) for candidate in weighed]
     if best.cls is not FaultClass.UNKNOWN and not sure:
         kept = _in_doubt(kept)
     total = sum(candidate.confidence for candidate in kept)
@@ -142,9 +149,9 @@ def _in_doubt(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _limited(candidate: Candidate, ledger: Ledger, limits: Limits) -> Candidate:
-    confidence = calibrated(candidate.confidence)
+    confidence = candidate.confidence
     if candidate.cls is FaultClass.UNKNOWN:
-        return replace(candidate, confidence=confidence)
+        return candidate
     if not ledger.firm(candidate.supports):
         confidence = min(confidence, without_firm_evidence_max)
     if limits.confounded:
