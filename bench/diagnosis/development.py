@@ -256,7 +256,8 @@ def _resources(found: Cases) -> None:
             "payment", "base_url", "https://card-provider.test", lambda said, visit: said.not_found("card-provider")
         ),
     )
-    add("misconfiguration", travel, httpx, m.redefined("book_trip", "collect", timeout=0.08))
+    # An answer that comes before the second attempt is taken, late as it is.
+    add("misconfiguration", tour, httpx, m.redefined("book_trip", "collect", timeout=0.08))
     add("misconfiguration", travel, german, m.redefined("guided_tour", "guide", action="assign_guides"))
     add(
         "misconfiguration",

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bench.diagnosis.cases import grounds
 from bench.diagnosis.running import Item, Result, seconds_of
 from coordinator.diagnosis.cause import FaultClass
 from coordinator.diagnosis.evidence import EvidenceKind
@@ -133,7 +134,7 @@ def _citations(grade: Grade, item: Item, report: Report) -> None:
     kinds = {known[one].kind for one in causal if one in known}
     grade.groups = len(label.cites)
     grade.groups_covered = sum(bool(group & kinds) for group in label.cites)
-    fitting = frozenset().union(_neutral, *label.cites)
+    fitting = frozenset().union(_neutral, *label.cites, *(group for cls in label.classes for group in grounds[cls]))
     grade.supports = len(verdict.supports)
     grade.supports_fitting = sum(one in known and known[one].kind in fitting for one in verdict.supports)
     accused = any(

@@ -22,7 +22,6 @@ from coordinator.diagnosis.collector import Collector
 from coordinator.diagnosis.past import PastIncidents
 from coordinator.diagnosis.report import Certainty, Report
 from coordinator.saga.definition import StepKind
-from coordinator.saga.state import StepStatus
 from coordinator.store.migration import migrate
 
 explained_max = 3  # sagas of each fault that are asked about one by one
@@ -278,16 +277,15 @@ def said_of(report: Report, steps: Iterable[str]) -> dict[str, str]:
 def _settled(world: World, saga_id: str, step: str, happened: Happened) -> bool:
     """Whether the coordinator was told enough to know."""
 
-    def proven(kind: str) -> bool:
+    def proven(kind: str, sent: int) -> bool:
         begun = {one for one in happened.begun if one[0] == kind}
-        return kind not in happened.doubtful and begun <= happened.answered
+        every = begun | {(kind, number) for number in range(1, sent + 1)}
+        return kind not in happened.doubtful and every <= happened.answered
 
     run = world.sagas[saga_id].steps.get(step)
-    if run is not None and run.status is StepStatus.COMPENSATING and run.undone is None and not run.blocked:
-        return False  # it is under way, begun or not
-    undoing = run is not None and run.undo_attempt > 0
-    acted = happened.succeeded or proven("action")
-    return acted and (not undoing or happened.undone_told or proven("compensation"))
+    undone = run.undo_attempt if run is not None else 0
+    acted = happened.succeeded or proven("action", run.attempt if run is not None else 0)
+    return acted and (not undone or happened.undone_told or proven("compensation", undone))
 
 
 def seconds_of(report: Report) -> float | None:

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 window_seconds_max = 6 * 3600.0  # however old an incident is, this much of its time is looked at, from its beginning
 entries_of_a_saga_max = 500  # a saga with a longer history is left out, unless it is the one that was asked for
+entries_of_the_only_one_max = 5000  # … or, if all are longer, the shortest of them: a sample of none tells nothing
 occurrences_max = 500
 
 
@@ -171,12 +172,15 @@ class Collector:
     async def _seen(self, ids: Sequence[str], gathering: _Gathering) -> list[SagaSeen]:
         """These sagas with their attempts, in this order. One that can't be read is named in `missing`."""
         sagas = await self._samples.sagas(ids)
+        known = {saga_id: saga for saga_id in ids if isinstance(saga := sagas.get(saga_id), Saga)}
         readable = {
             saga_id: saga
-            for saga_id in ids
-            if isinstance(saga := sagas.get(saga_id), Saga)
-            and (saga.revision <= entries_of_a_saga_max or saga_id == gathering.focus)
+            for saga_id, saga in known.items()
+            if saga.revision <= entries_of_a_saga_max or saga_id == gathering.focus
         }
+        shortest = min(known.values(), key=lambda saga: (saga.revision, saga.id), default=None)
+        if not readable and shortest and shortest.revision <= entries_of_the_only_one_max:
+            readable[shortest.id] = shortest
         histories = await self._samples.histories(readable)
         seen = []
         for saga_id in ids:

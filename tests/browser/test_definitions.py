@@ -215,7 +215,7 @@ async def test_the_sagas_of_a_definition_are_paused_and_resumed(view: View) -> N
     await page.get_by_role("dialog").get_by_label("Why?").fill("a new version comes")
     await page.get_by_role("dialog").get_by_role("button", name="Pause").click()
 
-    await expect(page.get_by_role("list", name="Paused now")).to_contain_text("The sagas of place_order is paused")
+    await expect(page.get_by_role("list", name="Paused now")).to_contain_text("The sagas of place_order are paused")
     await page.locator(".page-verbs").get_by_role("button", name="Resume").click()
     await page.get_by_role("dialog").get_by_role("button", name="Resume").click()
 

@@ -64,7 +64,9 @@ async def test_a_participant_is_paused_and_resumed_at_a_bounded_rate(view: View)
     saga_id = await view.shop.order()
     await expect(view.row("payment").get_by_role("cell").nth(5)).to_have_text("1")
     await page.get_by_role("button", name="Resume payment").click()
-    await _say(page, why="it is back", verb="Resume", Slowly_at_first="50", At_that_rate_for_how_many_minutes="5")
+    await _say(
+        page, verb="Resume", Why_so_slowly="it is back", Slowly_at_first="50", At_that_rate_for_how_many_minutes="5"
+    )
 
     await expect(view.row("payment")).to_contain_text("50 a second")
     (throttle,) = await _pauses(view)

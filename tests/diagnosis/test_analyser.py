@@ -12,7 +12,8 @@ from coordinator.diagnosis.cause import FaultClass
 from coordinator.diagnosis.evidence import Trust
 from coordinator.diagnosis.report import Report
 from coordinator.saga.event import Call
-from tests.diagnosis.cases import World, fails, noon
+from coordinator.saga.state import SagaStatus
+from tests.diagnosis.cases import World, fails, noon, ok
 from tests.diagnosis.scenarios import Scenario, everything
 
 
@@ -68,3 +69,12 @@ def test_the_first_failure_ever_names_the_dependency_that_could_not_be_reached()
     assert report.verdict.cls is FaultClass.DOWNSTREAM_TIMEOUT
     assert report.verdict.culprit
     assert str(report.verdict.culprit) == "dependency card-provider"
+
+
+def test_of_a_saga_that_completed_the_step_that_needed_a_second_attempt_is_told() -> None:
+    world = World()
+    seen = world.saga(reserve_stock=[fails("ConnectError", "connection refused", "errno ECONNREFUSED"), ok()])
+    assert seen.saga.status is SagaStatus.COMPLETED
+    report = analyse(world.case(focus=seen))
+    holds_together(report)
+    assert report.symptom_step == "place_order.reserve-stock"

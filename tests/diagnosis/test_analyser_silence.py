@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from coordinator.diagnosis.analyser import analyse
 from coordinator.diagnosis.cause import FaultClass
+from coordinator.diagnosis.report import Certainty
 from coordinator.saga.event import Answer
 from coordinator.store.observed import FailedStep, OccurrenceKind, Tallied
 from tests.diagnosis.cases import Says, Worker, World, fails, minutes, silence
@@ -106,3 +107,15 @@ def test_who_answers_is_there_whether_it_gives_signs_of_life_or_not() -> None:
     assert analyse(mute_fleet(broken).case()).verdict.cls is FaultClass.UNKNOWN
     deserted = analyse(mute_fleet(silence).case()).verdict
     assert (deserted.cls, str(deserted.culprit)) == (FaultClass.MISCONFIGURATION, "participant payment")
+
+
+def test_what_was_met_twice_and_perhaps_undone_is_not_known() -> None:
+    """The second attempt met what the first had left; whether a compensation took it away, nobody heard."""
+    lost, met = (
+        fails("ReadError", "reset", unknown=True),
+        fails("Conflict", "is there already", "http 409", unknown=True),
+    )
+    world = World()
+    world.saga(charge_card=[lost, met, met], undo_charge_card=[lost, met, met])
+    effects = {one.step: one.certainty for one in analyse(world.case()).effects}
+    assert effects["charge-card"] is Certainty.UNKNOWN

@@ -114,7 +114,7 @@ async def test_a_history_that_can_not_be_read_is_named_and_the_rest_is_there(
 
 
 @embedded
-async def test_a_long_history_is_read_only_of_the_saga_that_was_asked_for(
+async def test_a_long_history_is_read_of_the_saga_that_was_asked_for_or_where_all_are_long(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = await house.coordinator()
@@ -124,5 +124,8 @@ async def test_a_long_history_is_read_only_of_the_saga_that_was_asked_for(
     await failures(app, saga_id)
     monkeypatch.setattr(collecting, "entries_of_a_saga_max", 2)
     (incident,) = await incidents(app)
+    shortest = (await collector(app).incident(incident.id)).failed  # there is no shorter one to stand for it
+    assert [seen.saga.id for seen in shortest] == [saga_id]
+    monkeypatch.setattr(collecting, "entries_of_the_only_one_max", 2)
     assert (await collector(app).incident(incident.id)).failed == ()
     assert (await collector(app).saga(saga_id)).focus is not None

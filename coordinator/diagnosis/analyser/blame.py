@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coordinator.diagnosis.analyser.contrast import Dimension
+from coordinator.diagnosis.analyser.contrast import Contrast, Dimension, count_min
 from coordinator.diagnosis.analyser.facts import Facts
 from coordinator.diagnosis.analyser.naming import (
     broker_entity,
@@ -14,7 +14,8 @@ from coordinator.diagnosis.analyser.naming import (
 from coordinator.diagnosis.cause import Entity, FaultClass
 from coordinator.diagnosis.signals import Resource
 
-of_the_database = frozenset({Resource.POOL})
+of_the_host = (Resource.DISK, Resource.PORTS)
+well_rate_max = 0.1
 
 
 def usual_suspect(cls: FaultClass, facts: Facts) -> Entity:
@@ -50,10 +51,19 @@ def dependency(facts: Facts) -> Entity | None:
     return None
 
 
+def place_at_fault(facts: Facts) -> Contrast | None:
+    """The host or the worker that stands out. A worker alone, where the rest of its host is well; unless what ran out
+    is the host's, though only this worker needed it."""
+    host, worker = facts.contrasts.of(Dimension.HOST), facts.contrasts.of(Dimension.WORKER)
+    if host is None or worker is None:
+        return host or worker
+    lacking = max(facts.voices.resources, key=lambda one: facts.voices.resources[one], default=None)
+    rest = host.inside - worker.inside
+    alone = rest.total >= count_min and rest.rate <= well_rate_max
+    return worker if alone and lacking not in of_the_host else host
+
+
 def _exhausted(facts: Facts) -> Entity:
     """What ran out of something: the host or the worker that stands out, else everybody's database, or all of them."""
-    for dimension in (Dimension.HOST, Dimension.WORKER):
-        contrast = facts.contrasts.of(dimension)
-        if contrast:
-            return contrast.entity
-    return participant_entity(facts.failing.symptom.participant)
+    place = place_at_fault(facts)
+    return place.entity if place else participant_entity(facts.failing.symptom.participant)

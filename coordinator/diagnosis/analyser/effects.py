@@ -70,9 +70,10 @@ def _certainty(seen: SagaSeen, step: Step) -> tuple[Certainty, str]:
         return Certainty.NOT_RUN, "Its turn never came."
     if step.kind is StepKind.READONLY:
         return Certainty.NOT_APPLIED, "It only reads: there is nothing to undo."
+    compensations = [attempt for attempt in sent if attempt.command.kind == Kind.COMPENSATION]
     if run.happened:
-        return _applied(run, [attempt for attempt in sent if attempt.command.kind == Kind.COMPENSATION])
-    return _not_heard_of(seen, run, actions)
+        return _applied(run, compensations)
+    return _not_heard_of(run, actions, compensations)
 
 
 def _applied(run: StepRun, compensations: Sequence[Attempt]) -> tuple[Certainty, str]:
@@ -94,7 +95,7 @@ def _may_have_happened(attempt: Attempt) -> bool:
     return not (attempt.outcome == "failed" and attempt.effect == "none")
 
 
-def _not_heard_of(seen: SagaSeen, run: StepRun, actions: Sequence[Attempt]) -> tuple[Certainty, str]:
+def _not_heard_of(run: StepRun, actions: Sequence[Attempt], compensations: Sequence[Attempt]) -> tuple[Certainty, str]:
     """No success was heard."""
     if run.status is StepStatus.DISPATCHED:
         return Certainty.UNKNOWN, f"Attempt {run.attempt} is under way."
@@ -111,9 +112,10 @@ def _not_heard_of(seen: SagaSeen, run: StepRun, actions: Sequence[Attempt]) -> t
         return Certainty.NOT_APPLIED, f"{attempts} failed and was taken back: nothing happened."
     already = [attempt for attempt in actions if _says_already(attempt)]
     if already and any(attempt.number < already[-1].number for attempt in doubtful):
-        return Certainty.APPLIED, (
-            f"Attempt {already[-1].number} met what an earlier attempt had left: it happened, though nobody heard."
-        )
+        text = f"Attempt {already[-1].number} met what an earlier attempt had left: it happened, though nobody heard"
+        if any(_may_have_happened(attempt) for attempt in compensations):
+            return Certainty.UNKNOWN, f"{text}; and it may have been undone."
+        return Certainty.APPLIED, f"{text}."
     if doubtful and all(_never_left(attempt) for attempt in doubtful):
         return Certainty.NOT_APPLIED, "No attempt got as far as asking for it: every call ended before it was accepted."
     silent = [attempt for attempt in doubtful if attempt.outcome == "unknown"]

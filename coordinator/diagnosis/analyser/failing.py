@@ -137,9 +137,11 @@ def _total(case: Case, sagas: tuple[SagaSeen, ...]) -> int:
 
 
 def _nothing(sagas: tuple[SagaSeen, ...]) -> tuple[FailingStep, ...]:
-    """A step to speak of where none failed: the last one of the first saga that anything was sent for."""
+    """A step to speak of where none failed: the last that had a failed attempt before it succeeded, else the last one
+    that anything was sent for."""
     for seen in sagas:
-        for attempt in reversed(seen.attempts):
+        newest_first = seen.attempts[::-1]
+        for attempt in sorted(newest_first, key=lambda attempt: attempt.failure is None):
             step = seen.definition.by_name.get(attempt.command.step)
             if step:
                 return (FailingStep(seen.saga.definition, step.name, str(attempt.command.kind), step.participant),)

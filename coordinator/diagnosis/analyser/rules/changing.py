@@ -3,12 +3,12 @@ setting, a definition."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from coordinator.diagnosis.analyser.changes import Change
 from coordinator.diagnosis.analyser.contrast import Dimension, count_min
 from coordinator.diagnosis.analyser.facts import Facts
-from coordinator.diagnosis.analyser.fleet import Share
+from coordinator.diagnosis.analyser.fleet import Row, Share
 from coordinator.diagnosis.analyser.ledger import Ref
 from coordinator.diagnosis.analyser.naming import plain, setting_entity, version_entity
 from coordinator.diagnosis.analyser.rules.comparing import from_outside, guilty_version, old_versions_fail_too
@@ -59,15 +59,28 @@ def _rolled_out(change: Change, facts: Facts) -> Iterator[Vote]:
 
 
 def never_worked(change: Change, facts: Facts) -> bool:
-    """Whether a new version has failed from its first attempt on, at steps that the others did well to the end. What
-    finds nothing to do succeeds all the same."""
+    """Whether the workers that have what is new have failed from their first attempt on, at steps that the others did
+    well to the end. What finds nothing to do succeeds all the same."""
+    has_it = _having(change, facts)
     new, old = Share(), Share()
     for row in facts.fleet.own:
-        if version_entity(row.place.participant, row.place.worker_version) == change.entity:
-            new += Share(row.mine, row.mine + row.good)
-        elif row.place.participant == change.participant and row.place.worker_version:
-            old += Share(row.mine, row.mine + row.good)
+        if row.place.participant == change.participant and row.place.worker not in ("", "*"):
+            share = Share(row.mine, row.mine + row.good)
+            new, old = (new + share, old) if has_it(row) else (new, old + share)
     return min(new.total, old.total) >= count_min and new.rate >= nearly_all and old.rate <= 1 - nearly_all
+
+
+def _having(change: Change, facts: Facts) -> Callable[[Row], bool]:
+    """Whose attempts a change can have spoilt: those of workers with the new version, or with the new value."""
+    if change.kind is OccurrenceKind.VERSION_SEEN:
+        return lambda row: version_entity(row.place.participant, row.place.worker_version) == change.entity
+    name = str(change.occurrence.facts.get("setting") or "")
+    settings = {
+        one.worker: one.settings.get(name) for one in facts.case.workers if one.participant == change.participant
+    }
+    value = settings.get(str(change.occurrence.facts.get("worker") or ""))
+    having = {worker for worker, other in settings.items() if value is not None and other == value}
+    return lambda row: row.place.worker in having
 
 
 def _against_the_world(change: Change, facts: Facts, points: float) -> Iterator[Vote]:
@@ -85,9 +98,10 @@ def _onset(facts: Facts) -> tuple[Ref, ...]:
 def _setting(change: Change, facts: Facts) -> Iterator[Vote]:
     if change.participant != facts.failing.symptom.participant or guilty_version(facts) or facts.worked_since(change):
         return
-    points = (3.0 if facts.onset.jumped else 1.2) * change.weight
+    never = 1.0 if never_worked(change, facts) else 0.0
+    points = ((3.0 if facts.onset.jumped else 1.2) + never) * change.weight
     yield Vote(FaultClass.MISCONFIGURATION, points, (change.ref, *_onset(facts)), change.entity)
-    yield from _against_the_world(change, facts, 2.0)
+    yield from _against_the_world(change, facts, 2.0 + never)
 
 
 def _definition(change: Change, facts: Facts) -> Iterator[Vote]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from coordinator.diagnosis.analyser.blame import place_at_fault
 from coordinator.diagnosis.analyser.changes import Change
 from coordinator.diagnosis.analyser.contrast import Contrast, Dimension
 from coordinator.diagnosis.analyser.dependencies import Dependency
@@ -80,8 +81,7 @@ def _against_outside(contrast: Contrast, facts: Facts) -> Iterator[Vote]:
 
 def _places(facts: Facts) -> Iterator[Vote]:
     """A host, or a worker, that fails where others do not."""
-    host, worker = facts.contrasts.of(Dimension.HOST), facts.contrasts.of(Dimension.WORKER)
-    place = host or worker
+    place, worker = place_at_fault(facts), facts.contrasts.of(Dimension.WORKER)
     if place is None:
         return
     if facts.surroundings.lost_share >= failing_share_min:

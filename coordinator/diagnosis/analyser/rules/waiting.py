@@ -49,7 +49,8 @@ def _broker(facts: Facts) -> Iterator[Vote]:
         refs = tuple(one.ref for one in around.lost if one.participant in around.fell_silent)[:4]
         if around.host_gone:
             return
-        yield Vote(FaultClass.BROKER_OUTAGE, 2.0, refs, broker_entity)
+        # That workers fell silent is no news where the broker is known to have been away.
+        yield Vote(FaultClass.BROKER_OUTAGE, 2.0, around.broker or refs, broker_entity)
         yield Vote(FaultClass.WORKER_LOST, -2.5, refs)
 
 

@@ -4,6 +4,7 @@
  */
 import { html, useEffect, useMemo, useRef, useState } from "../dom.js";
 import { get } from "../api.js";
+import { useEvery } from "../live.js";
 import { useOverview } from "../overview.js";
 import { countText, many } from "../parts/count.js";
 import { Filters } from "../parts/filters.js";
@@ -20,6 +21,7 @@ import { Doing, discardAll, redriveAll } from "./dead-letters-many.js";
 const pageSize = 200;
 const lettersMax = 1_000; // more are read once these are dealt with
 const shownFirst = 50;
+const againMilliseconds = 3_000; // after what went wrong
 
 const filters = [
   { name: "participant", label: "participant" },
@@ -109,6 +111,7 @@ function useLetters(filter, held) {
     read.current = `${address} ${mark}`;
     again();
   }, [address, mark, still]);
+  useEvery(againMilliseconds, () => state.problem && again());
   const mine = state.of === address ? state : { ...state, items: null, more: false };
   return { ...mine, again, onPointer: (where) => setPointer((before) => ({ ...before, ...where })) };
 }

@@ -19,9 +19,9 @@ export function Parked({ participant }) {
   if (found.length === 0) return null;
   const again = async (one) => {
     const done = await confirm({
-      title: "Try to send it again?", verb: "Send again", reason: "optional",
+      title: "Try to send it again?", verb: "Send again", reason: false,
       says: `A command to ${one.participant}, set aside after ${one.tries} tries: ${one.reason}`,
-      does: (stated) => post(`v1/outbox/${one.id}/redrive`, stated.reason ? { reason: stated.reason } : {}),
+      does: () => post(`v1/outbox/${one.id}/redrive`, {}),
     });
     if (done) say("The relay tries it again.");
     answer.again();

@@ -31,7 +31,7 @@ export async function beginPause(scope, name = null) {
     fields: [howLong],
     does: (stated) => post("v1/pauses", { scope, ...(name ? { name } : {}), reason: stated.reason, seconds: seconds(stated.minutes) }),
   });
-  return told(done, `${capital(what)} is paused.`);
+  return told(done, `${capital(what)} ${isOrAre({ scope })} paused.`);
 }
 
 /** Ask, then hold a participant to a rate. True: it was. */
@@ -56,18 +56,19 @@ export async function endPause(pause) {
     title: slowed ? `Let ${what} go at full speed?` : `Resume ${what}?`,
     says: `${slowed ? "Slowed down" : "Paused"} by ${pause.by}: ${pause.reason}`,
     verb: slowed ? "Full speed" : "Resume",
-    reason: "optional",
+    reason: false,
     fields: [
       { name: "rate", label: slowed ? "Or at another rate, commands a second" : "Slowly at first, commands a second", kind: "number", min: 0.01, max: pacesMax.rate,
         hint: "What has piled up then comes bit by bit: so many a second to each participant, from each coordinator." },
       { name: "minutes", label: "At that rate for how many minutes?", kind: "number", value: 10, min: 0.01, max: pacesMax.minutes },
+      { name: "reason", label: "Why so slowly?", maxlength: 1000, hint: "It is shown with the rate, as long as that lasts." },
     ],
     does: ({ reason, rate, minutes }) => post(`v1/pauses/${pause.id}/resume`, {
-      ...(reason ? { reason } : {}),
+      ...(reason.trim() ? { reason: reason.trim() } : {}),
       ...(rate === null ? {} : { rate_per_second: rate, seconds: seconds(minutes) }),
     }),
   });
-  return told(done, `${capital(what)} goes on${done?.value?.throttles.length ? ", slowly" : ""}.`);
+  return told(done, `${capital(what)} ${pause.scope === "definition" ? "go" : "goes"} on${done?.value?.throttles.length ? ", slowly" : ""}.`);
 }
 
 function told(done, text) {
@@ -83,10 +84,11 @@ export function Pauses() {
   if (!value?.pauses?.length) return null;
   return html`<ul class="pauses" aria-label="Paused now">${value.pauses.map((pause) => html`<li key=${pause.id}>
     <${Icon} name="pause" />
-    <span><strong>${pause.scope === "participant" ? pause.name : capital(pausedText(pause))}</strong> ${pause.rate_per_second === null ? "is paused" : `is held to ${pause.rate_per_second} a second`}
+    <span><strong>${pause.scope === "participant" ? pause.name : capital(pausedText(pause))}</strong> ${pause.rate_per_second === null ? `${isOrAre(pause)} paused` : `is held to ${pause.rate_per_second} a second`}
       ${" "}for <${Ago} at=${pause.since} since />, by ${pause.by}: ${pause.reason}${pause.ends_at && html`; ends <${Ago} at=${pause.ends_at} />`}</span>
     <button class="quiet-button" onClick=${() => endPause(pause)}>${pause.rate_per_second === null ? "Resume" : "End it"}</button>
   </li>`)}</ul>`;
 }
 
+const isOrAre = ({ scope }) => (scope === "definition" ? "are" : "is");
 const capital = (text) => text[0].toUpperCase() + text.slice(1);
