@@ -11,6 +11,7 @@ from litestar import Litestar, Response, Router
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ControllerRouterHandler
 
 from coordinator.access.rates import Rates
@@ -89,6 +90,8 @@ def described() -> OpenAPIConfig:
         version=release(),
         description="Sagas: started, watched, and, when something fails, made amends for.",
         use_handler_docstrings=False,
+        components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
+        security=[{"key": []}],
         # The JSON alone: the framework's pages would load scripts from elsewhere.
         render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
         openapi_router=Router(

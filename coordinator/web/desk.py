@@ -50,7 +50,6 @@ from coordinator.web.scraping import Scraping
 handle_seconds_max = 10.0  # how long a request waits for the engine; while the database is away the engine waits for it
 sagas_kept = 4_000  # events of sagas
 told_max = 200  # incidents whose changes are told of as events
-caller = ""  # whose idempotency keys these are; there are no accounts yet, so everybody's
 
 _id = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 

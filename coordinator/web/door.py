@@ -31,7 +31,7 @@ own_header = "x-amends-dashboard"  # no page of another site can send it: browse
 header_chars_max = 9000
 looked_again_seconds = 15.0  # at who listens to a stream: their key may have ended meanwhile
 noted = ("id", "name", "definition", "version", "status", "revision", "scope", "mode", "role", "payloads", "expires_at",
-         "until", "ends_at", "rate_per_second", "verdict", "url", "target", "created", "total", "waiting")  # fmt: skip
+         "until", "ends_at", "rate_per_second", "verdict", "target", "created", "total", "waiting")  # fmt: skip
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 

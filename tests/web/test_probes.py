@@ -135,7 +135,7 @@ async def test_every_route_says_what_it_is_for_takes_and_refuses(small_site: Sit
         assert {"400", "500", "503"} <= refusals.keys(), name
         for status, refusal in refusals.items():
             assert list(refusal["content"]) == ["application/problem+json"], (name, status)
-        if name.startswith("POST"):
+        if name.startswith("POST") and name != "POST /v1/session":  # which takes what the headers show
             assert operation["requestBody"]["content"]["application/json"]["schema"]["type"] == "object", name
             assert {"413", "415"} <= refusals.keys(), name
     asked = operations["POST /v1/sagas"]["requestBody"]["content"]["application/json"]["schema"]

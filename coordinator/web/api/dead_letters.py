@@ -15,6 +15,7 @@ from coordinator.errors import Quarantined, UnknownDeadLetter, UnknownSaga
 from coordinator.store.values import DeadLetter, DeadLetterFilter, DeadLetterStatus, HoldScope, ParkedRow
 from coordinator.web import fleet as shown
 from coordinator.web.api.verbs import Asking, Overriding
+from coordinator.web.auditing import before
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk, handle_seconds_max
 from coordinator.web.problems import Refusal, documented
@@ -74,6 +75,7 @@ class DeadLetters(Controller):
     ) -> shown.DeadLetter:
         asked = await read_body(request, Asking, may_be_empty=True)
         by = actor_of(request, asked.by)
+        before(id=letter_id, status=DeadLetterStatus.OPEN)  # else it is refused
         try:
             # In process a command is confirmed when it was carried out; nobody waits that long here.
             async with asyncio.timeout(handle_seconds_max):
@@ -93,6 +95,7 @@ class DeadLetters(Controller):
     ) -> shown.DeadLetter:
         asked = await read_body(request, Overriding)
         by = actor_of(request, asked.by)
+        before(id=letter_id, status=DeadLetterStatus.OPEN)
         return _shown(await desk.coordinator.dead_letters.discard(letter_id, by, asked.reason))
 
 

@@ -10,6 +10,7 @@ from litestar.di import NamedDependency
 from coordinator.diagnosis.healing.policy import Mode
 from coordinator.web import fleet as shown
 from coordinator.web.api.verbs import Overriding
+from coordinator.web.auditing import before
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk
 from coordinator.web.problems import documented
@@ -41,6 +42,7 @@ class Healing(Controller):
     )
     async def switch(self, request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> shown.Healing:
         asked = await read_body(request, Switching)
+        before(mode=await desk.diagnosis.healer.mode())
         await desk.diagnosis.healer.switch(asked.mode, by=actor_of(request, asked.by), reason=asked.reason)
         return await _shown(desk)
 

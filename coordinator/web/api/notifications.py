@@ -19,6 +19,7 @@ from coordinator.store.ids import new_id
 from coordinator.store.notifications import page_max, subscriptions_max
 from coordinator.store.notified import NoticeState, Notification, NotificationFilter, Subscription, Target
 from coordinator.web.api.verbs import Asking, By
+from coordinator.web.auditing import before
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk
 from coordinator.web.problems import ProblemError, Refusal, documented
@@ -220,6 +221,7 @@ class Subscriptions(Controller):
         ended = await desk.coordinator.stores.notifications.end(subscription_id, by=by, now=now)
         if ended is None:
             raise Refusal("unknown-subscription", f"no subscription {subscription_id}, or it has ended")
+        before(id=ended.id, target=ended.target, by=ended.created_by)
         await desk.coordinator.subscriptions.refresh()
         return _shown(desk, ended)
 

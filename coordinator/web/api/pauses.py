@@ -17,6 +17,7 @@ from pydantic import Field, StrictStr, StringConstraints, model_validator
 from coordinator.store.values import HoldScope
 from coordinator.web import fleet as shown
 from coordinator.web.api.verbs import By, Reason
+from coordinator.web.auditing import before
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk
 from coordinator.web.operating import pause
@@ -91,5 +92,6 @@ class Pauses(Controller):
         ended = await desk.coordinator.stores.fleet.end(pause_id, by=by, now=desk.coordinator.clock.now())
         if ended is None:
             raise Refusal("unknown-pause", f"no pause {pause_id} holds now")
+        before(id=ended.id, scope=ended.scope, name=ended.name, by=ended.held_by, since=ended.since)
         await desk.coordinator.fleet.refresh()
         return pause(ended)

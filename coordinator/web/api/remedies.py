@@ -11,6 +11,7 @@ from litestar.params import FromPath, FromQuery
 from coordinator.store.explained import RemedyState
 from coordinator.web import incidents as told
 from coordinator.web.api.verbs import Asking
+from coordinator.web.auditing import before
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk
 from coordinator.web.problems import Refusal, documented
@@ -50,6 +51,7 @@ class Remedies(Controller):
         self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], remedy_id: FromPath[str]
     ) -> told.Remedy:
         by, reason = await _who(request)
+        await _note(desk, remedy_id)
         return told.remedy(await desk.diagnosis.healer.approve(remedy_id, by=by, reason=reason))
 
     @post(
@@ -63,6 +65,7 @@ class Remedies(Controller):
         self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], remedy_id: FromPath[str]
     ) -> told.Remedy:
         by, reason = await _who(request)
+        await _note(desk, remedy_id)
         return told.remedy(await desk.diagnosis.healer.reject(remedy_id, by=by, reason=reason))
 
     @post(
@@ -76,12 +79,20 @@ class Remedies(Controller):
         self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], remedy_id: FromPath[str]
     ) -> told.Remedy:
         by, reason = await _who(request)
+        await _note(desk, remedy_id)
         return told.remedy(await desk.diagnosis.healer.undo(remedy_id, by=by, reason=reason))
 
 
 async def _who(request: Request[Any, Any, Any]) -> tuple[str, str]:
     asked = await read_body(request, Asking, may_be_empty=True)
     return actor_of(request, asked.by), asked.reason or "no reason given"
+
+
+async def _note(desk: Desk, remedy_id: str) -> None:
+    """For the audit: how the remedy stands now."""
+    row = await desk.diagnosis.remedies.get(remedy_id)
+    if row is not None:
+        before(id=row.id, status=row.state)
 
 
 async def _shown(desk: Desk, remedy_id: str) -> told.Remedy:

@@ -21,8 +21,9 @@ from coordinator.store.values import Created, KeyReused, Repeated
 from coordinator.web import seen
 from coordinator.web.api.definitions import nodes_read_max, register
 from coordinator.web.api.saga_list import SagaLists
+from coordinator.web.asking import asking
 from coordinator.web.describing import body_of, taking
-from coordinator.web.desk import Desk, caller, handle_seconds_max
+from coordinator.web.desk import Desk, handle_seconds_max
 from coordinator.web.problems import ProblemError, Refusal, documented
 from coordinator.web.reading import (
     Body,
@@ -163,7 +164,7 @@ async def _start(desk: Desk, asked: StartSaga, key: str | None, by: str) -> tupl
     beginning = Beginning(
         definition=definition,
         input=asked.input,
-        caller=caller,
+        caller=_caller(),
         key=key,
         body_hash=body_hash,
         business_key=asked.business_key,
@@ -187,8 +188,14 @@ def _hash(asked: StartSaga) -> str:
     return sha256(text.encode()).hexdigest()
 
 
+def _caller() -> str:
+    """Whose idempotency keys these are: each one's own, and everybody's where nobody is asked who they are."""
+    principal = asking().principal
+    return principal.name if principal is not None and principal.known else ""
+
+
 async def _started_before(desk: Desk, key: str, body_hash: str) -> seen.Accepted | None:
-    found = await desk.coordinator.stores.reader.started(caller, key)
+    found = await desk.coordinator.stores.reader.started(_caller(), key)
     if found is None:
         return None
     saga_id, earlier_hash = found
