@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from coordinator.store import values
+
 
 @dataclass(frozen=True, slots=True)
 class Underlying:
@@ -252,6 +254,11 @@ class Counted:
 
     count: int
     capped: bool
+
+
+def counted(counted: values.Counted) -> Counted:
+    """A number of the store's, as the API tells it."""
+    return Counted(counted.count, counted.capped)
 
 
 @dataclass(frozen=True, slots=True)
