@@ -132,7 +132,9 @@ def _deaf(*, crowded: bool) -> Iterator[Address]:
         address: Address = listener.getsockname()
         waiting = [socket.socket() for _ in range(crowd if crowded else 0)]
         try:
-            for visitor in waiting:
+            for visitor in waiting[:1]:
+                visitor.connect(address)  # it is let in, and from then on there is no room
+            for visitor in waiting[1:]:
                 visitor.setblocking(False)
                 visitor.connect_ex(address)
             yield address

@@ -116,16 +116,7 @@ class Verifier:
     async def _replay(self, stored: Saga) -> Saga:
         """The saga as it follows from its history, up to where it was read."""
         definition = await self._definitions.get(stored.definition, stored.version)
-        saga = Saga(
-            id=stored.id,
-            definition=stored.definition,
-            version=stored.version,
-            input=stored.input,
-            created_at=stored.created_at,
-            business_key=stored.business_key,
-            tags=stored.tags,
-            trace_id=stored.trace_id,
-        )
+        saga = stored.newborn
         seq = 0
         while seq < stored.revision:
             page = await self._reader.history(stored.id, after_seq=seq, limit=history_page)

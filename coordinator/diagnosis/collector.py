@@ -194,20 +194,10 @@ class Collector:
 
     async def _shown(self, saga: Saga, entries: Sequence[HistoryEntry]) -> SagaSeen | None:
         """A saga with its attempts out of its history. None if it was decided by other rules than today's."""
-        newborn = Saga(
-            id=saga.id,
-            definition=saga.definition,
-            version=saga.version,
-            input=saga.input,
-            created_at=saga.created_at,
-            business_key=saga.business_key,
-            tags=saga.tags,
-            trace_id=saga.trace_id,
-        )
         try:
             definition = await self._definitions.get(saga.definition, saga.version)
             events = [load_event(entry.event, entry.facts) for entry in entries if entry.seq <= saga.revision]
-            return SagaSeen(saga, definition, tuple(attempts(definition, newborn, events)))
+            return SagaSeen(saga, definition, tuple(attempts(definition, saga.newborn, events)))
         except (InvalidDefinition, UnknownDefinition, LookupError, TypeError, ValueError) as error:
             log.warning(
                 "The history of saga %s can't be read: %s",

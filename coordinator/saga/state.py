@@ -240,6 +240,20 @@ class Saga:
         return self.status in FINAL
 
     @property
+    def newborn(self) -> Saga:
+        """It as it was before its first event: where deciding its history again begins."""
+        return Saga(
+            id=self.id,
+            definition=self.definition,
+            version=self.version,
+            input=self.input,
+            created_at=self.created_at,
+            business_key=self.business_key,
+            tags=self.tags,
+            trace_id=self.trace_id,
+        )
+
+    @property
     def failed_step(self) -> str | None:
         """The step that turned it, else one that blocks it."""
         if self.cause and self.cause.step:

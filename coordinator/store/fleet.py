@@ -21,6 +21,7 @@ from coordinator.store.values import Beat, FleetHold, HoldScope, Worker
 
 workers_max = 5000  # of one list
 holds_max = 1000  # of one list
+hold_races_max = 50  # how often one who asks may be forestalled by others who ask in the same moment
 intervals_missed_max = 3
 reason_chars_max = 2000
 host_chars_max = 200
@@ -117,9 +118,14 @@ class FleetStore:
         over = sa.update(holds).where(there, holds.c.ends_at <= now).values(until=holds.c.ends_at, ended_by=ran_out)
         replaced = sa.update(holds).where(there, _less(ends_at, rate_per_second))
         replaced = replaced.values(until=now, ended_by=values["held_by"])
+        weaker = sa.select(holds.c.id).where(there, _less(ends_at, rate_per_second))
         await connection.execute(over)
-        await connection.execute(replaced)
-        await connection.execute(self._database.dialect.insert(holds).on_conflict_do_nothing(), values)
+        for _ in range(hold_races_max):
+            await connection.execute(replaced)
+            await connection.execute(self._database.dialect.insert(holds).on_conflict_do_nothing(), values)
+            # Who asked in the same moment may have come between; theirs gives way, too, if it is weaker.
+            if (await connection.execute(weaker)).first() is None:
+                break
         return _hold((await connection.execute(sa.select(holds).where(there))).one(), now)
 
     async def release(self, scope: HoldScope, name: str, *, by: str, now: datetime) -> FleetHold | None:

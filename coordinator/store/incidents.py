@@ -13,10 +13,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.dml import ReturningUpdate
 
 from coordinator.store.database import Database
-from coordinator.store.dialect import Moment, storable
+from coordinator.store.dialect import storable
+from coordinator.store.due import claim_due
 from coordinator.store.grouping import Grouping, failed_columns, moved_facets, status_is
 from coordinator.store.ids import new_id
 from coordinator.store.notifications import insert_notices, notice_record
@@ -48,7 +48,7 @@ class IncidentStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._sql = Grouping(database.dialect)
-        self._claim_due = _claim_due()
+        self._claim_due = claim_due(incidents, incidents.c.due_at)
         self._insert_notices = insert_notices(database.dialect)
 
     async def record(
@@ -271,16 +271,3 @@ def _growth(placed: Sequence[FailedStep]) -> list[tuple[Any, ...]]:
     for failure in placed:
         times.setdefault(failure.incident_id or "", []).append(failure.at)
     return [(incident_id, len(found), min(found), max(found)) for incident_id, found in sorted(times.items())]
-
-
-def _claim_due() -> ReturningUpdate[Any]:
-    due = (
-        sa.select(incidents.c.id)
-        .where(incidents.c.due_at <= sa.bindparam("now", type_=Moment))
-        .order_by(incidents.c.due_at)
-        .limit(sa.bindparam("limit", type_=sa.Integer))
-        .with_for_update(skip_locked=True)
-        .cte("due")
-    )
-    claim = sa.update(incidents).values(due_at=sa.bindparam("until", type_=Moment)).where(incidents.c.id == due.c.id)
-    return claim.returning(incidents.c.id)

@@ -10,7 +10,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.dml import ReturningUpdate
 
 from coordinator.errors import StoreUnavailable
 from coordinator.saga.record import dump, dump_step, load_saga, load_step
@@ -18,6 +17,7 @@ from coordinator.saga.state import Saga, StepRun, wake_at
 from coordinator.store.bulk import Bulk, columns_of, encode, insert_rows
 from coordinator.store.database import Database
 from coordinator.store.dialect import Dialect, Moment, storable
+from coordinator.store.due import claim_due
 from coordinator.store.notifications import insert_notices, notice_record
 from coordinator.store.outbox import forget_rows, outbox_columns, outbox_record, split
 from coordinator.store.schema import history, idempotency, outbox, saga_tags, sagas, steps
@@ -307,21 +307,8 @@ class _Statements:
         reasons = dialect.rows("v", columns_of(sagas, ("id", "waiting_for")))
         quarantine = sa.update(sagas).values(wake_at=None, waiting_on=unreadable, waiting_for=reasons.c.waiting_for)
         self.quarantine = Bulk(reasons, quarantine.where(sagas.c.id == reasons.c.id))
-        self.claim_due = _claim_due()
+        self.claim_due = claim_due(sagas, sagas.c.wake_at)
 
 
 def _next_columns() -> dict[str, Any]:
     return {f"next_{name}": kind for name, kind in columns_of(sagas, _moving).items()}
-
-
-def _claim_due() -> ReturningUpdate[Any]:
-    due = (
-        sa.select(sagas.c.id)
-        .where(sagas.c.wake_at <= sa.bindparam("now", type_=Moment))
-        .order_by(sagas.c.wake_at)
-        .limit(sa.bindparam("limit", type_=sa.Integer))
-        .with_for_update(skip_locked=True)
-        .cte("due")
-    )
-    claim = sa.update(sagas).values(wake_at=sa.bindparam("until", type_=Moment)).where(sagas.c.id == due.c.id)
-    return claim.returning(sagas.c.id)

@@ -13,7 +13,8 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from coordinator.errors import StoreUnavailable
@@ -28,6 +29,15 @@ reconnect_milliseconds = 2_000
 
 # What there is now: for each thing, under a name of its own, the kind of event that tells of it, and its data.
 Look = Callable[[], Awaitable[Mapping[str, tuple[str, dict[str, Any]]]]]
+
+
+def plain(told: Any) -> dict[str, Any]:
+    """The fields of a dataclass, as JSON would have them."""
+    return {name: moment(value) if isinstance(value, datetime) else value for name, value in asdict(told).items()}
+
+
+def moment(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
 
 
 class TooManyListeners(Exception):

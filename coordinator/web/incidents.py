@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from coordinator.store.explained import FeedbackRow, RemedyRow
 from coordinator.store.observed import Facet, FailedStep, IncidentRow, Occurrence
+from coordinator.web.feed import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +261,7 @@ def news(incidents: Iterable[IncidentRow], remedies: Iterable[RemedyRow]) -> dic
     """What of these would be told as an event: under a name for each, its kind, and its data."""
     found: dict[str, tuple[str, dict[str, Any]]] = {}
     for row in incidents:
-        found[row.id] = ("incident", _plain(line(row)))
+        found[row.id] = ("incident", plain(line(row)))
         if row.report_version:
             report = {
                 "incident_id": row.id,
@@ -273,13 +274,5 @@ def news(incidents: Iterable[IncidentRow], remedies: Iterable[RemedyRow]) -> dic
             }
             found[f"{row.id} report"] = ("report", report)
     for one in remedies:
-        found[one.id] = ("remedy", _plain(remedy(one)))
+        found[one.id] = ("remedy", plain(remedy(one)))
     return found
-
-
-def _plain(shape: IncidentLine | Remedy) -> dict[str, Any]:
-    """As JSON would have it."""
-    return {
-        name: value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
-        for name, value in asdict(shape).items()
-    }

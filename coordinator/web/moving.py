@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from coordinator.store.overview import Changed, OverviewReader
+from coordinator.store.overview import OverviewReader
+from coordinator.web.feed import moment, plain
 
 overlap = timedelta(seconds=3)  # a commit takes a while after its time was taken
 remembered_max = timedelta(seconds=60)
@@ -29,16 +29,8 @@ class Moving:
             return _anew(at)
         found, capped = await self._reader.changed(last - overlap)
         self._looked_at = at
-        return _anew(at) if capped else {one.id: ("saga", _plain(one)) for one in found}
+        return _anew(at) if capped else {one.id: ("saga", plain(one)) for one in found}
 
 
 def _anew(at: datetime) -> Mapping[str, tuple[str, dict[str, Any]]]:
-    return {"": ("reset", {"at": _text(at)})}
-
-
-def _plain(changed: Changed) -> dict[str, Any]:
-    return {name: _text(value) if isinstance(value, datetime) else value for name, value in asdict(changed).items()}
-
-
-def _text(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")
+    return {"": ("reset", {"at": moment(at)})}

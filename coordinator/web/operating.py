@@ -102,11 +102,10 @@ def _worker(worker: Worker) -> shown.Worker:
 
 
 def _queue(backlog: Backlog | None, awaited: Counted | None) -> shown.Queue:
-    sagas = awaited or Counted(0)
-    counted = seen.Counted(sagas.count, sagas.capped)
+    sagas = seen.counted(awaited or Counted(0))
     if backlog is None:
-        return shown.Queue(0, 0, None, counted)
-    return shown.Queue(backlog.waiting, backlog.parked, backlog.oldest, counted)
+        return shown.Queue(0, 0, None, sagas)
+    return shown.Queue(backlog.waiting, backlog.parked, backlog.oldest, sagas)
 
 
 async def _recent(desk: Desk, names: Iterable[str], only: str | None, at: datetime) -> Mapping[str, shown.Recent]:

@@ -10,7 +10,7 @@ from coordinator.saga.explain import WaitingKind
 from coordinator.store.observed import IncidentFilter, IncidentStatus
 from coordinator.store.overview import Waits
 from coordinator.store.reader import count_max
-from coordinator.store.values import Backlog, Counted, HoldScope, Worker
+from coordinator.store.values import Backlog, HoldScope, Worker
 from coordinator.web import fleet as shown
 from coordinator.web import incidents as told
 from coordinator.web import seen
@@ -121,9 +121,9 @@ async def overview(desk: Desk, stuck_for_seconds: int) -> Overview:
     return Overview(
         at=at,
         sagas={status: seen.Counted(count, count >= count_max) for status, count in counts.items()},
-        stuck=Stuck(stuck_for_seconds, _counted(stuck.sagas), stuck.oldest),
+        stuck=Stuck(stuck_for_seconds, seen.counted(stuck.sagas), stuck.oldest),
         waiting_on=_waiting(desk, await reader.waits(names), at),
-        dead_letters=Letters(_counted(letters.letters), letters.oldest),
+        dead_letters=Letters(seen.counted(letters.letters), letters.oldest),
         outbox=_unsent(backlog, at, capped=more),
         workers=_workers(workers, at),
         incidents=await _incidents(desk),
@@ -146,7 +146,7 @@ def _waiting(desk: Desk, waits: Sequence[Waits], at: datetime) -> tuple[Waiting,
         elif kind in lanes and one.participant and one.participant not in attended:
             kind = "no_consumer"
         name = None if kind == "unreadable" else one.participant  # what it stores there is the reason
-        found.append(Waiting(kind, name, _counted(one.sagas)))
+        found.append(Waiting(kind, name, seen.counted(one.sagas)))
     return tuple(found)
 
 
@@ -174,7 +174,3 @@ async def _incidents(desk: Desk) -> Incidents | None:
         return None
     newest = await diagnosis.reader.page(IncidentFilter(IncidentStatus.OPEN), limit=incidents_max)
     return Incidents(await diagnosis.reader.count_open(), tuple(map(told.line, newest.items)))
-
-
-def _counted(counted: Counted) -> seen.Counted:
-    return seen.Counted(counted.count, counted.capped)

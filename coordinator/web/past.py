@@ -57,14 +57,4 @@ async def past_of(desk: Desk, definition: SagaDefinition, saga: state.Saga) -> P
         entries += [entry for entry in page if entry.seq <= saga.revision]  # what came since belongs to the next look
         if len(page) < history_page:
             break
-    beginning = state.Saga(
-        id=saga.id,
-        definition=saga.definition,
-        version=saga.version,
-        input=saga.input,
-        created_at=saga.created_at,
-        business_key=saga.business_key,
-        tags=saga.tags,
-        trace_id=saga.trace_id,
-    )
-    return Past(definition, beginning, entries)
+    return Past(definition, saga.newborn, entries)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from coordinator.store import values
+
 # What goes through sagas is marked where it is shown: whoever may not see payloads gets null there.
 PAYLOAD = "payload"
 of_payload: Mapping[str, Any] = {PAYLOAD: True}
@@ -260,6 +262,11 @@ class Counted:
 
     count: int
     capped: bool
+
+
+def counted(counted: values.Counted) -> Counted:
+    """A number of the store's, as the API tells it."""
+    return Counted(counted.count, counted.capped)
 
 
 @dataclass(frozen=True, slots=True)

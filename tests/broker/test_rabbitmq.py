@@ -14,10 +14,12 @@ from urllib.parse import quote, urlsplit
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
+from aio_pika.exceptions import ProbableAuthenticationError
 
 from amends.broker import Address, Confirm
 from amends.errors import BrokerClosed, BrokerError
 from amends.rabbitmq import RabbitBroker, publisher, topology
+from amends.rabbitmq.link import deadline
 from tests.broker.letters import bodies, patience_seconds, payment, reply, take_all
 from tests.broker.proxy import proxied
 from tests.servers import Servers
@@ -158,6 +160,25 @@ async def test_refused_credentials_are_an_error_for_people(fresh_rabbitmq_url: s
         await RabbitBroker.connect(url, name="test")
     with pytest.raises(BrokerError, match="refuses us"):
         await RabbitBroker.connect(f"{fresh_rabbitmq_url}-missing", name="test")
+
+
+async def test_who_is_cancelled_while_the_library_cleans_up_after_a_failure_ends() -> None:
+    """The library hands out the failure then, and swallows the cancellation: a link would never be closed."""
+    waits = asyncio.Event()
+
+    async def refused() -> None:
+        async with deadline(patience_seconds):
+            try:
+                waits.set()
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise ProbableAuthenticationError("refused") from None
+
+    task = asyncio.create_task(refused())
+    await waits.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_a_participant_with_least_privileges_works_and_can_still_bury(

@@ -76,6 +76,7 @@ async def test_filters_stand_in_the_address_and_survive_a_reload(view: View) -> 
     await page.get_by_role("button", name="blocked").click()
     await page.get_by_role("button", name="compensated").click()
     await page.get_by_label("Add a filter").select_option("failed at step")
+    await expect(page.locator("input:focus")).to_have_count(1)
     await page.keyboard.type("charge-card")
     await page.keyboard.press("Enter")
 

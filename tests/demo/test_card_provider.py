@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -23,12 +25,19 @@ def told(reply: Reply) -> list[tuple[str, str, str]]:
     return [(call.dependency, call.error, call.code) for call in reply.calls]
 
 
+@asynccontextmanager
+async def network(*, connect_seconds: float = 30.0, answer_seconds: float = 30.0) -> AsyncIterator[CardProvider]:
+    """The stand-in, asked with a patience that a busy machine doesn't exhaust, unless a test is of impatience."""
+    async with answering() as provider:
+        yield replace(provider, connect_seconds=connect_seconds, answer_seconds=answer_seconds)
+
+
 def asking(provider: CardProvider | None) -> Any:
     return replace(payment.payment, build=partial(payment.build, provider=provider))
 
 
 async def test_a_charge_asks_the_network_first_and_a_refund_gives_the_hold_up(sqlite_url: str) -> None:
-    async with answering() as provider, counter(asking(provider), sqlite_url) as desk:
+    async with network() as provider, counter(asking(provider), sqlite_url) as desk:
         done = await desk.act("charge", order)
         assert (done.answer, told(done)) == (Answer.SUCCEEDED, [("card-provider", "", "")])
         undone = await desk.undo("refund", order)
@@ -37,7 +46,7 @@ async def test_a_charge_asks_the_network_first_and_a_refund_gives_the_hold_up(sq
 
 
 async def test_a_network_that_accepts_no_connection_was_asked_nothing_so_nothing_happened(sqlite_url: str) -> None:
-    async with answering() as provider, counter(asking(provider), sqlite_url) as desk:
+    async with network(connect_seconds=2.0) as provider, counter(asking(provider), sqlite_url) as desk:
         reply = await desk.act("charge", {**order, "simulate": {"charge": "provider_down"}})
         assert (reply.answer, reply.effect) == (Answer.FAILED, Effect.NONE)
         assert reply.error is not None
@@ -52,7 +61,7 @@ async def test_a_network_that_accepts_no_connection_was_asked_nothing_so_nothing
 
 
 async def test_a_network_that_was_asked_and_is_silent_may_have_done_it(sqlite_url: str) -> None:
-    async with answering() as provider, counter(asking(provider), sqlite_url) as desk:
+    async with network(answer_seconds=2.0) as provider, counter(asking(provider), sqlite_url) as desk:
         reply = await desk.act("charge", {**order, "simulate": {"charge": "provider_slow"}})
         assert (reply.answer, reply.effect) == (Answer.FAILED, Effect.UNKNOWN)
         assert reply.error is not None
@@ -98,7 +107,7 @@ async def test_a_network_that_declines_refuses_and_one_that_hangs_up_proves_noth
 
 
 async def test_who_connects_and_asks_nothing_does_the_stand_in_no_harm() -> None:
-    async with answering() as provider:
+    async with network() as provider:
         _, writer = await asyncio.open_connection(*provider.address)
         writer.close()
         await provider.authorise("a", 1)
@@ -106,7 +115,7 @@ async def test_who_connects_and_asks_nothing_does_the_stand_in_no_harm() -> None
 
 
 async def test_trouble_ends_with_its_block() -> None:
-    async with answering() as provider:
+    async with network(connect_seconds=0.3) as provider:
         with troubled(provider, Knob.PROVIDER_DOWN) as asked:
             assert asked is not None
             with pytest.raises(card_provider.ProviderUnreachable):

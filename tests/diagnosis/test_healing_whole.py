@@ -61,8 +61,11 @@ async def test_a_dependency_that_goes_away_opens_a_circuit(
             return rows[0] if rows and rows[0].state is not RemedyState.PROPOSED else None
 
         row = await eventually(decided, "the circuit to be decided on")
-        await app.fleet.refresh()
 
+        async def holding() -> bool:
+            await app.fleet.refresh()
+            return app.fleet.held(HoldScope.PARTICIPANT) == held
+
+        await eventually(holding, "the hold to be as it should")
         assert (row.state, row.scope) == (state, "participant payment")
         assert "nothing stands against it" in row.reason
-        assert app.fleet.held(HoldScope.PARTICIPANT) == held

@@ -25,6 +25,22 @@ from tests.waiting import eventually
 embedded = pytest.mark.parametrize("house", ["embedded"], indirect=True)
 
 
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sensors, "look_seconds", 0.05)
+
+
+async def looked(app: App, *, slowly: bool = False) -> None:
+    """The coordinator has looked around since now; slowly: at everything, backlogs as well."""
+    sensing = diagnosis(app).sensors
+    enough = sensing._looks + 1 + (sensors.backlog_every if slowly else 1)  # one may be under way
+
+    async def done() -> bool:
+        return sensing._looks >= enough
+
+    await eventually(done, "a look around")
+
+
 async def occurred(app: App, kind: OccurrenceKind) -> Occurrence:
     """The first occurrence of a kind, once it is written."""
 
@@ -50,7 +66,7 @@ async def known(app: App, count: int) -> None:
         return len(await app.stores.fleet.workers(app.clock.now())) == count
 
     await eventually(there, f"{count} workers")
-    await diagnosis(app).sensors.look()
+    await looked(app)
 
 
 async def test_a_worker_that_dies_is_lost_with_what_it_held(house: House) -> None:
@@ -97,9 +113,7 @@ async def test_a_definition_says_what_it_changed(house: House) -> None:
     await app.definitions.register(chain, "test")
     steps = [{**chain["steps"][0], "timeout": "2s", "retry": {"max_attempts": 9}}, *chain["steps"][1:2]]
     await app.definitions.register({**chain, "steps": steps}, "test")
-    sensing = diagnosis(app).sensors
-    sensing._looks = 0
-    await sensing.look()
+    await looked(app, slowly=True)
     now = app.clock.now()
     first, second = await app.stores.occurrences.between(now - timedelta(hours=1), now + timedelta(hours=1))
     assert (first.subject, first.facts) == ("definition_version chain@1", {"version": 1})
@@ -117,9 +131,6 @@ async def test_a_pause_and_its_end_are_told(house: House) -> None:
     now = app.clock.now
     await app.stores.fleet.hold(HoldScope.PARTICIPANT, "payment", by="ann", reason="maintenance", now=now())
     await app.stores.fleet.release(HoldScope.PARTICIPANT, "payment", by="ann", now=now())
-    sensing = diagnosis(app).sensors
-    sensing._looks = 0
-    await sensing.look()
     paused = await occurred(app, OccurrenceKind.PAUSED)
     assert (paused.subject, paused.facts["by"]) == ("participant payment", "ann")
     assert (await occurred(app, OccurrenceKind.RESUMED)).subject == "participant payment"
@@ -129,14 +140,17 @@ async def test_a_pause_and_its_end_are_told(house: House) -> None:
 async def test_a_broker_that_goes_and_comes_is_told_and_nobody_is_lost_meanwhile(house: House) -> None:
     house.broker = FaultyBroker(lambda address, body: None)
     app = await house.coordinator()
-    sensing = diagnosis(app).sensors
-    await beat(house, "w1", interval_seconds=0.05)
+    await beat(house, "w1", interval_seconds=1.0)
     await known(app, 1)
     house.broker.away = True
-    await sensing.look()
     assert (await occurred(app, OccurrenceKind.BROKER_LOST)).subject == "broker broker"
+
+    async def silent() -> bool:
+        return not any(worker.live for worker in await app.stores.fleet.workers(app.clock.now()))
+
+    await eventually(silent, "a worker that was not heard for too long")
     house.broker.away = False
-    await sensing.look()
+    await looked(app)
     await occurred(app, OccurrenceKind.BROKER_BACK)
     now = app.clock.now()
     found = await app.stores.occurrences.between(now - timedelta(hours=1), now + timedelta(hours=1))
@@ -169,7 +183,6 @@ async def test_a_database_that_was_away_is_told_when_it_is_back_and_sagas_went_o
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("coordinator.store.stores.FleetStore", AwayFleet)
-    monkeypatch.setattr(sensors, "look_seconds", 0.05)
     app = await house.coordinator()
     assert isinstance(app.stores.fleet, AwayFleet)
     app.stores.fleet.away = 3
@@ -193,9 +206,6 @@ async def test_a_participant_that_does_not_keep_up_is_sampled(house: House, monk
         return len(inventory.heard) == 5
 
     await eventually(heard, "five commands")
-    sensing = diagnosis(app).sensors
-    sensing._looks = 0
-    await sensing.look()
     sample = await occurred(app, OccurrenceKind.BACKLOG)
     assert sample.subject == "participant inventory"
     assert (sample.facts["awaited"], sample.facts["in_flight"], sample.facts["workers"]) == (5, 0, 1)

@@ -227,6 +227,11 @@ async def test_a_parked_command_that_nobody_awaits_any_more_is_not_sent(site: Si
     await eventually(charging, "the second step")
     await site.http.post("/v1/pauses", json={"scope": "participant", "name": "inventory", "reason": "r"})
     await site.puppet("payment", lambda command: answer(command, Answer.REFUSED))
+
+    async def turned() -> bool:
+        return str((await site.saga(saga_id))["status"]) == "compensating"
+
+    await eventually(turned, "the refusal")
     parked = await park_one(site)
     undone = inventory.heard[0].model_copy(update={"kind": Kind.COMPENSATION, "handler": "release"})
     await inventory.say(answer(undone))

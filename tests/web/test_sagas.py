@@ -324,7 +324,11 @@ async def test_those_that_nobody_serves_are_listed_apart(site: Site) -> None:
     await site.puppet("inventory", lambda _: None)
 
     assert (await site.http.get("/v1/sagas?waiting_on=no_consumer")).json()["items"] == []
-    assert len((await site.http.get("/v1/sagas?waiting_on=reply")).json()["items"]) == 1
+
+    async def sent() -> bool:
+        return len((await site.http.get("/v1/sagas?waiting_on=reply")).json()["items"]) == 1
+
+    await eventually(sent, "the command to leave")
 
 
 async def test_those_whose_command_can_not_leave_are_listed_apart(site: Site) -> None:

@@ -18,7 +18,6 @@ from coordinator.bulk import Outcome
 from coordinator.saga.event import Settlement
 from coordinator.store.bulks import BulkRow, BulkVerb, TooManyOpen
 from coordinator.store.ids import new_id
-from coordinator.store.values import Counted
 from coordinator.web import seen
 from coordinator.web.api.saga_list import line
 from coordinator.web.api.verbs import Asking, By, Reason
@@ -265,7 +264,7 @@ async def _foreseen(desk: Desk, row: BulkRow) -> DryRun:
     for standing in page.items:
         outcome = await desk.coordinator.bulks.foresee(standing.saga.id, row)
         sample.append(Foreseen(line(standing), _would(outcome), outcome.refused))
-    return DryRun(row.verb, _counted(row.total), tuple(sample))
+    return DryRun(row.verb, seen.counted(row.total), tuple(sample))
 
 
 def _would(outcome: Outcome) -> str:
@@ -285,7 +284,7 @@ def _shown(row: BulkRow) -> Bulk:
         by=row.by,
         rate_per_second=row.rate_per_second,
         state=row.state,
-        total=_counted(row.total),
+        total=seen.counted(row.total),
         handled=row.handled,
         changed=row.changed,
         unchanged=row.unchanged,
@@ -297,7 +296,3 @@ def _shown(row: BulkRow) -> Bulk:
         cancelled_by=row.cancelled_by,
         links=BulkLinks(here, f"{here}/cancel"),
     )
-
-
-def _counted(counted: Counted) -> seen.Counted:
-    return seen.Counted(counted.count, counted.capped)

@@ -10,6 +10,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
 from coordinator.saga import attempts as tried
+from coordinator.saga.definition import SagaDefinition
+from coordinator.store.values import SagaDetail
 from coordinator.web import seen
 from coordinator.web.desk import Desk
 from coordinator.web.past import past_of
@@ -52,10 +54,7 @@ class Looking(Controller):
         max_bytes: FromQuery[int] = payload_bytes_default,
         pretty: FromQuery[bool] = False,
     ) -> seen.Payload:
-        detail = await desk.detail(saga_id)
-        definition = await desk.definition_of(detail)
-        if step not in definition.by_name:
-            raise Refusal("unknown-step", f"{definition.name} version {definition.version} has no step {step}")
+        detail, definition = await _with_step(desk, saga_id, step)
         past = await past_of(desk, definition, detail.saga)
         found = past.told(tried.attempts) if past else None
         sent = sent_to([attempt for attempt in found or () if attempt.command.step == step])
@@ -76,14 +75,20 @@ class Looking(Controller):
         max_bytes: FromQuery[int] = payload_bytes_default,
         pretty: FromQuery[bool] = False,
     ) -> seen.Payload:
-        detail = await desk.detail(saga_id)
-        definition = await desk.definition_of(detail)
-        if step not in definition.by_name:
-            raise Refusal("unknown-step", f"{definition.name} version {definition.version} has no step {step}")
+        detail, _ = await _with_step(desk, saga_id, step)
         run = detail.saga.step(step)
         if not run.happened:
             raise Refusal("no-payload", f"step {step} is {run.status} and gave nothing")
         return _payload(run.result, max_bytes, pretty=pretty)
+
+
+async def _with_step(desk: Desk, saga_id: str, step: str) -> tuple[SagaDetail, SagaDefinition]:
+    """A saga and its definition, which has that step. Raises Refusal."""
+    detail = await desk.detail(saga_id)
+    definition = await desk.definition_of(detail)
+    if step not in definition.by_name:
+        raise Refusal("unknown-step", f"{definition.name} version {definition.version} has no step {step}")
+    return detail, definition
 
 
 def _payload(value: Any, bytes_max: int, *, pretty: bool) -> seen.Payload:

@@ -86,7 +86,7 @@ class SagaLists(Controller):
             }
             more = "/v1/sagas?" + urlencode({**kept, "limit": limit, "cursor": page.cursor})
         lines = tuple(line(standing) for standing in page.items)
-        counted = None if total is None else seen.Counted(total.count, total.capped)
+        counted = None if total is None else seen.counted(total)
         return Response(seen.SagaList(lines, more, counted), headers=next_link(more))
 
 

@@ -1,5 +1,5 @@
 /** The dashboard: the frame that all pages share, and which page is in it. */
-import { Component, classes, html, render, useEffect, useRef, useState } from "./dom.js";
+import { Component, classes, html, render, useEffect, useLayoutEffect, useRef, useState } from "./dom.js";
 import { get, unknown } from "./api.js";
 import { described, useKeys } from "./keys.js";
 import { connection, paused } from "./live.js";
@@ -114,7 +114,7 @@ function Search() {
     box.current.blur();
     go(sagaId.test(text) ? href(`sagas/${text.toLowerCase()}`) : href("sagas", { q: text }));
   };
-  useEffect(() => {
+  useLayoutEffect(() => { // before anybody can have typed
     box.current.value = here.path === "sagas" ? (here.query.get("q") ?? "") : "";
   }, [here]);
   return html`<form class="search" role="search" onSubmit=${submit}>

@@ -1,5 +1,5 @@
 /** The keyboard: who wants which key now. The last part that came is asked first. */
-import { useEffect, useRef } from "./dom.js";
+import { useLayoutEffect, useRef } from "./dom.js";
 
 const wanted = [];
 
@@ -9,7 +9,7 @@ const wanted = [];
 export function useKeys(/** @type {Keys} */ keys) {
   const current = useRef(keys);
   current.current = keys;
-  useEffect(() => {
+  useLayoutEffect(() => { // at once: what is on the screen can be used
     wanted.push(current);
     return () => wanted.splice(wanted.indexOf(current), 1);
   }, []);

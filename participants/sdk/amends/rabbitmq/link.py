@@ -38,19 +38,23 @@ async def deadline(seconds: float) -> AsyncIterator[None]:
 
     When a connection gets stuck the library fails what waits on it with CancelledError. Let through, it would end the
     caller's task without a trace, since a task group ignores a child that was cancelled. When one callback of a channel
-    fails, whatever it raised is handed to all who wait on that channel, a ValueError or a bare Exception as well.
+    fails, whatever it raised is handed to all who wait on that channel, a ValueError or a bare Exception as well. And
+    who is cancelled while the library is closing what failed gets that failure instead, and would never end.
     """
+    task = asyncio.current_task()
+    cancels = task.cancelling() if task else 0
     try:
         async with asyncio.timeout(seconds):
             yield
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if task and task.cancelling() > cancels:
             raise
         raise BrokerClosed("the connection ended") from None
-    except (AMQPError, OSError, RuntimeError, BrokerError):
-        raise
     except Exception as error:
+        if task and task.cancelling() > cancels:
+            raise asyncio.CancelledError from error
+        if isinstance(error, (AMQPError, OSError, RuntimeError, BrokerError)):
+            raise
         raise BrokerClosed(f"the channel ended: {error!r}") from error
 
 
@@ -142,7 +146,7 @@ class Link:
     async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
         attempt = 0
-        while True:
+        while not self._closed:
             started = loop.time()
             try:
                 await self._hold()
