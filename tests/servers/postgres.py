@@ -23,6 +23,8 @@ _places = (
 # The data of a test need not survive a power cut, so nothing waits for a disk. It must survive the server's death, so
 # a commit still waits until its log is handed to the operating system (synchronous_commit stays on).
 _fast = ("fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=64MB")
+# Where speed is measured it has to, as on any server that somebody relies on.
+_durable = ("fsync=on", "full_page_writes=on", "max_connections=200", "shared_buffers=256MB", "max_wal_size=4GB")
 
 
 def installed_postgres() -> Path | None:
@@ -43,9 +45,12 @@ def _server_user() -> str | None:
 
 
 class EphemeralPostgres:
-    """A PostgreSQL of one's own. `url` stays the same over restarts; `kill` is a crash, data stay until `stop`."""
+    """A PostgreSQL of one's own. `url` stays the same over restarts; `kill` is a crash, data stay until `stop`.
 
-    def __init__(self) -> None:
+    A `durable` one waits for its disk, as one in production does.
+    """
+
+    def __init__(self, *, durable: bool = False) -> None:
         binaries = installed_postgres()
         if binaries is None:
             raise ServerUnavailable("PostgreSQL is not installed")
@@ -53,6 +58,7 @@ class EphemeralPostgres:
         self.port = free_port()
         self.url = f"postgresql+asyncpg://postgres@127.0.0.1:{self.port}/postgres"
         self._binaries = binaries
+        self._settings = _durable if durable else _fast
         self._process = GuardedProcess("postgres", user=_server_user(), stop_signal=signal.SIGINT)
         self.directory = self._process.directory
         self._data = self.directory / "data"
@@ -77,11 +83,16 @@ class EphemeralPostgres:
         """Start again after `kill`, with the same data under the same URL. Does nothing while it runs."""
         if self._process.running:
             return
-        settings = [*_fast, f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories="]
+        settings = [*self._settings, f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories="]
         argv = [str(self._binaries / "postgres"), "-D", str(self._data)]
         for setting in settings:
             argv += ["-c", setting]
         self._process.start(argv, self._env, afterwards=[], ready=self._ready)
+
+    @property
+    def pid(self) -> int | None:
+        """The server's first process, while it runs."""
+        return self._process.pid
 
     def _ready(self) -> bool:
         command = [str(self._binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]

@@ -83,6 +83,11 @@ class GuardedProcess:
             time.sleep(0.02)
 
     @property
+    def pid(self) -> int | None:
+        """The server's own, while it runs."""
+        return self._pid if self.running else None
+
+    @property
     def running(self) -> bool:
         return self._guard is not None and self._guard.poll() is None
 

@@ -126,6 +126,11 @@ class EphemeralRabbitMQ:
         farewell = [str(self._epmd), "-port", str(self._epmd_port), "-kill"]
         self._process.start([str(self._script)], self._environment(), afterwards=farewell, ready=self._ready)
 
+    @property
+    def pid(self) -> int | None:
+        """The node's first process, while it runs."""
+        return self._process.pid
+
     def _ready(self) -> bool:
         return speaks_amqp(self.port) and speaks_http(f"http://127.0.0.1:{self._management_port}/api/overview")
 
