@@ -42,7 +42,8 @@ conflicts_max = 50  # how often one event may lose its compare-and-set before so
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """A saga to start. `body_hash` identifies the request under its idempotency key."""
+    """A saga to start. `body_hash` identifies the request under its idempotency key. Who is to hear of its end gives it
+    an `id` beforehand."""
 
     definition: SagaDefinition
     input: Any
@@ -51,6 +52,7 @@ class Beginning:
     body_hash: str = ""
     business_key: str | None = None
     tags: tuple[str, ...] = ()
+    id: str | None = None
 
 
 @dataclass(slots=True)
@@ -144,7 +146,7 @@ class Engine:
     def _begin(self, beginning: Beginning) -> _Start:
         at, definition = self._now(), beginning.definition
         saga = Saga(
-            id=new_id(at),
+            id=beginning.id or new_id(at),
             definition=definition.name,
             version=definition.version,
             input=beginning.input,

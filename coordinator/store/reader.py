@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from coordinator.saga.record import load
 from coordinator.saga.state import Cause, Direction, SagaStatus
+from coordinator.store.bulk import Bulk, columns_of
 from coordinator.store.choosing import arms, chosen_sagas, id_of
 from coordinator.store.database import Database
 from coordinator.store.sagas import read_saga
@@ -38,6 +39,9 @@ class SagaReader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        ids = database.dialect.rows("v", columns_of(sagas, ("id",)))
+        final = sa.select(sagas.c.id).join_from(ids.selectable, sagas, sagas.c.id == ids.c.id)
+        self._ended = Bulk(ids, final.where(sagas.c.finished_at.is_not(None)))
 
     async def get(self, saga_id: str) -> SagaDetail | Unreadable | None:
         """A saga with its steps, what it waits for, and its commands still in the outbox. None: there is none."""
@@ -53,6 +57,11 @@ class SagaReader:
         if isinstance(saga, Unreadable):
             return saga
         return SagaDetail(saga, row.updated_at, row.wake_at, row.waiting_on, row.waiting_for, unsent)
+
+    async def ended(self, ids: Collection[str]) -> set[str]:
+        """Which of these sagas are final."""
+        async with self._database.reading() as connection:
+            return {row.id for row in await self._ended.run(connection, [(saga_id,) for saga_id in ids])}
 
     async def started(self, caller: str, key: str) -> tuple[str, str] | None:
         """What a caller started under an idempotency key: the saga's id, and the hash of the request."""

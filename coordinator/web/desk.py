@@ -125,7 +125,7 @@ class Desk:
 
     coordinator: Coordinator
     metrics: Metrics
-    finishes: Finishes = field(default_factory=Finishes)
+    finishes: Finishes = field(init=False)
     feed: Feed = field(init=False)  # of incidents
     sagas_feed: Feed = field(init=False)
     pace: Pace = field(init=False)
@@ -135,6 +135,7 @@ class Desk:
     def __post_init__(self) -> None:
         coordinator = self.coordinator
         overview, now = coordinator.stores.overview, coordinator.clock.now
+        self.finishes = Finishes(coordinator.stores.reader.ended)
         self.feed = Feed(self._newest)
         self.sagas_feed = Feed(Moving(overview, now).look, kept=sagas_kept)
         self.pace = Pace(overview)

@@ -33,6 +33,7 @@ _quoted_key = re.compile(r'"((?:[\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')  # RFC 89
 _bare_key = re.compile(r"[\x21\x23-\x7e]+")
 _actor = re.compile(r"[\x20-\x7e]+")
 _wait = re.compile(r"wait\s*=\s*\"?(\d{1,6})\"?", re.ASCII | re.IGNORECASE)
+_minimal = re.compile(r"return\s*=\s*\"?minimal\"?", re.ASCII | re.IGNORECASE)
 
 
 class Body(BaseModel):
@@ -122,6 +123,12 @@ def preferred_wait_seconds(request: Asked) -> float | None:
         if found:
             return min(float(found[1]), wait_seconds_max)
     return None
+
+
+def prefers_little(request: Asked) -> bool:
+    """Whether the caller wants no more of it than what came of it (`Prefer: return=minimal`)."""
+    preferences = ",".join(request.headers.getall("prefer", [])).split(",")
+    return any(_minimal.fullmatch(preference.strip()) for preference in preferences)
 
 
 def actor_of(request: Asked, stated: str | None) -> str:

@@ -88,6 +88,11 @@ async def show_result(desk: Desk, saga_id: str) -> seen.Result:
             allowed=allowed(definition, saga, at),
             headers={"Retry-After": "1"},
         )
+    return result_of(saga)
+
+
+def result_of(saga: state.Saga) -> seen.Result:
+    """What a final saga came to."""
     return seen.Result(
         saga.id,
         saga.definition,

@@ -35,6 +35,13 @@ async def test_a_saga_in_detail_shows_what_is_unsent_and_why(
     assert await reader.get("nobody") is None
 
 
+async def test_which_of_many_have_ended_is_one_question(store: SagaStore, reader: SagaReader) -> None:
+    runs, done = saga(), saga(later(1), status=SagaStatus.COMPLETED, finished_at=later(2))
+    await store.create([new(runs), new(done)])
+    assert await reader.ended([runs.id, done.id, "nobody"]) == {done.id}
+    assert await reader.ended([]) == set()
+
+
 async def test_history_comes_in_pages(store: SagaStore, reader: SagaReader) -> None:
     kept = saga(revision=0)
     await store.create([new(kept)])

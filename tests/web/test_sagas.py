@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Collection
 from typing import Any
 
 import pytest
 
 from amends.message import Answer, Command, Failure, Kind, Reply, Underlying
+from coordinator.web.finishes import Finishes, heard
 from tests.engine.puppet import answer
 from tests.waiting import eventually
 from tests.web.conftest import Site, chain, problem_of, step
@@ -67,6 +70,47 @@ async def test_who_prefers_to_wait_gets_the_end(site: Site) -> None:
     assert response.headers["preference-applied"] == "wait=20"
     assert response.headers["etag"] == f'"{response.json()["revision"]}"'
     assert "retry-after" not in response.headers
+
+
+async def test_who_wants_no_more_than_the_result_gets_it_with_the_end(site: Site) -> None:
+    await site.define(chain)
+    await site.puppets(chain)
+
+    prefer = {"Prefer": "wait=20, return=minimal"}
+    response = await site.http.post("/v1/sagas", json={"definition": "chain"}, headers=prefer)
+
+    assert response.status_code == 200
+    assert response.headers["preference-applied"] == "wait=20, return=minimal"
+    told = response.json()
+    assert told == (await site.http.get(f"/v1/sagas/{told['id']}/result")).json()
+    assert response.headers["etag"] == f'"{(await site.saga(told["id"]))["revision"]}"'
+
+
+async def test_the_same_request_once_more_waits_for_the_same_end(site: Site) -> None:
+    await site.define(chain)
+    await site.puppets(chain)
+
+    headers = {"Prefer": "wait=20", "Idempotency-Key": "once"}
+    first, second = [await site.http.post("/v1/sagas", json={"definition": "chain"}, headers=headers) for _ in range(2)]
+
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert first.json()["id"] == second.json()["id"]
+    assert (first.headers.get("idempotent-replayed"), second.headers["idempotent-replayed"]) == (None, "true")
+
+
+async def test_an_end_that_another_coordinator_saw_to_is_heard_of() -> None:
+    looked_for: list[str] = []
+
+    async def ended(ids: Collection[str]) -> Collection[str]:
+        looked_for.extend(ids)
+        return ids if len(looked_for) > 1 else ()
+
+    finishes = Finishes(ended)
+    with finishes.expecting("a saga of somebody else's") as end:
+        began = asyncio.get_running_loop().time()
+        assert await heard(end, 20.0) is None
+        assert asyncio.get_running_loop().time() - began < 10.0
+    assert set(looked_for) == {"a saga of somebody else's"}
 
 
 async def test_who_waits_in_vain_is_told_where_to_look(site: Site) -> None:

@@ -16,7 +16,9 @@ from coordinator.engine import Beginning
 from coordinator.errors import CoordinatorError, UnknownDefinition
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.registration import version_max
+from coordinator.saga.state import Saga
 from coordinator.schema import violation
+from coordinator.store.ids import new_id
 from coordinator.store.values import Created, KeyReused, Repeated
 from coordinator.web import seen
 from coordinator.web.api.definitions import nodes_read_max, register
@@ -24,6 +26,7 @@ from coordinator.web.api.saga_list import SagaLists
 from coordinator.web.asking import asking
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk, handle_seconds_max
+from coordinator.web.finishes import heard
 from coordinator.web.problems import ProblemError, Refusal, documented
 from coordinator.web.reading import (
     Body,
@@ -33,9 +36,10 @@ from coordinator.web.reading import (
     idempotency_key,
     next_link,
     preferred_wait_seconds,
+    prefers_little,
     read_body,
 )
-from coordinator.web.showing import links, show, show_result
+from coordinator.web.showing import links, result_of, show, show_result
 
 history_page_max = 1000
 
@@ -72,25 +76,36 @@ class Sagas(SagaLists):
             HeaderParameter(name="Idempotency-Key", description="the same key and body: the same saga, however often"),
         ] = None,
         prefer: Annotated[
-            str | None, HeaderParameter(name="Prefer", description="wait=n: answer 200 when it ends within n seconds")
+            str | None,
+            HeaderParameter(
+                name="Prefer",
+                description="wait=n: answer 200 when it ends within n seconds; return=minimal: with its result alone",
+            ),
         ] = None,
-    ) -> Response[seen.Accepted | seen.Saga]:
+    ) -> Response[seen.Accepted | seen.Saga | seen.Result]:
         if desk.stopping:
             raise Refusal("stopping", "start it at another coordinator, or a little later")
         key = idempotency_key(request)
         asked = await read_body(request, StartSaga, nodes=nodes_read_max)
-        accepted, repeated = await _start(desk, asked, key, actor_of(request, None))
-        headers = {"Location": accepted.links.self, "Retry-After": "1"}
-        if repeated:
-            headers["Idempotent-Replayed"] = "true"
-        wait_seconds = preferred_wait_seconds(request)
-        if wait_seconds:
-            headers["Preference-Applied"] = f"wait={wait_seconds:g}"
-            if await _wait(desk, accepted.id, wait_seconds):
-                saga = await show(desk, accepted.id)
-                del headers["Retry-After"]
-                return Response(saga, status_code=200, headers={**headers, "ETag": f'"{saga.revision}"'})
-        return Response(accepted, status_code=202, headers=headers)
+        by, wait_seconds = actor_of(request, None), preferred_wait_seconds(request)
+        if not wait_seconds:
+            accepted, repeated = await _start(desk, asked, key, by)
+            return Response(accepted, status_code=202, headers=_told(accepted, repeated) | {"Retry-After": "1"})
+        saga_id = new_id(desk.coordinator.clock.now())
+        with desk.finishes.expecting(saga_id) as end:
+            accepted, repeated = await _start(desk, asked, key, by, saga_id=saga_id)
+            ended = await (_ended(desk, accepted.id, wait_seconds) if repeated else heard(end, wait_seconds))
+        if ended is None:
+            ended = await _final(desk, accepted.id)
+        headers = _told(accepted, repeated) | {"Preference-Applied": f"wait={wait_seconds:g}"}
+        if ended is None:
+            return Response(accepted, status_code=202, headers=headers | {"Retry-After": "1"})
+        headers["ETag"] = f'"{ended.revision}"'
+        if prefers_little(request):
+            headers["Preference-Applied"] += ", return=minimal"
+            return Response(result_of(ended), status_code=200, headers=headers)
+        saga = await show(desk, accepted.id)
+        return Response(saga, status_code=200, headers=headers | {"ETag": f'"{saga.revision}"'})
 
     @get(
         "/{saga_id:str}",
@@ -110,7 +125,7 @@ class Sagas(SagaLists):
         wait_seconds = preferred_wait_seconds(request)
         if wait_seconds:
             headers["Preference-Applied"] = f"wait={wait_seconds:g}"
-            await _wait(desk, saga_id, wait_seconds)
+            await _ended(desk, saga_id, wait_seconds)
         saga = await show(desk, saga_id)
         return Response(saga, headers={**headers, "ETag": f'"{saga.revision}"'})
 
@@ -144,8 +159,11 @@ class Sagas(SagaLists):
 # --- starting ---------------------------------------------------------------------------------------------------------
 
 
-async def _start(desk: Desk, asked: StartSaga, key: str | None, by: str) -> tuple[seen.Accepted, bool]:
-    """Start it, or find what the same request started before: the answer is the same. True: it was found."""
+async def _start(
+    desk: Desk, asked: StartSaga, key: str | None, by: str, *, saga_id: str | None = None
+) -> tuple[seen.Accepted, bool]:
+    """Start it, under that id if there is one, or find what the same request started before: the answer is the same.
+    True: it was found."""
     body_hash = _hash(asked)
     if key is not None and isinstance(asked.definition, dict):
         # Registering is an effect as well: a request that comes again must not do it again.
@@ -169,6 +187,7 @@ async def _start(desk: Desk, asked: StartSaga, key: str | None, by: str) -> tupl
         body_hash=body_hash,
         business_key=asked.business_key,
         tags=tuple(dict.fromkeys(asked.tags)),
+        id=saga_id,
     )
     async with asyncio.timeout(handle_seconds_max):
         creation = await desk.coordinator.engine.start(beginning)
@@ -236,11 +255,18 @@ def _check_input(definition: SagaDefinition, value: Any) -> None:
         raise Refusal("invalid-input", f"input: {broken}", errors=[ProblemError(broken, pointer="/input", hint=hint)])
 
 
-async def _wait(desk: Desk, saga_id: str, wait_seconds: float) -> bool:
-    """Until the saga has ended, or the time is over. True: it has. Raises UnknownSaga."""
+def _told(accepted: seen.Accepted, repeated: bool) -> dict[str, str]:
+    """The headers of every answer to a start."""
+    return {"Location": accepted.links.self, **({"Idempotent-Replayed": "true"} if repeated else {})}
 
-    async def ended() -> bool:
-        return (await desk.detail(saga_id)).saga.final
 
-    await desk.finishes.wait(saga_id, wait_seconds, ended)
-    return await ended()
+async def _ended(desk: Desk, saga_id: str, wait_seconds: float) -> Saga | None:
+    """Wait until a saga has ended, or the time is over; the saga if it is heard of. Raises UnknownSaga."""
+    with desk.finishes.expecting(saga_id) as end:
+        return await _final(desk, saga_id) or await heard(end, wait_seconds)
+
+
+async def _final(desk: Desk, saga_id: str) -> Saga | None:
+    """The saga, if it is final. Raises UnknownSaga."""
+    saga = (await desk.detail(saga_id)).saga
+    return saga if saga.final else None
