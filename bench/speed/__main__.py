@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import uvicorn
 
+from bench.speed.arithmetic import ratio
 from bench.speed.embedded import measure_embedded
+from bench.speed.load import Demand
 from bench.speed.measuring import Figures, measure
 from bench.speed.product import Servers, Shape, running
 from bench.speed.showing import line, machine
@@ -97,10 +98,9 @@ async def _once(servers: Servers, shape: Shape, source: Path, told: argparse.Nam
         return await measure(
             product,
             servers.dsn,
-            in_flight=told.in_flight,
+            Demand(told.in_flight, fails=told.fails),
             seconds=told.seconds,
             warm_seconds=told.warm_seconds + told.hold,
-            fails=told.fails,
         )
 
 
@@ -109,12 +109,12 @@ def _ratios(rows: Sequence[Row]) -> str:
     ours = [one for name, one in rows if name == "this"]
     theirs = [one for name, one in rows if name == "against"]
 
-    def ratio(figure: str) -> str:
-        found = [getattr(mine, figure) / getattr(other, figure) for mine, other in zip(ours, theirs, strict=True)]
-        return f"{statistics.median(found):.2f} ({', '.join(f'{one:.2f}' for one in found)})"
+    def shown(figure: str, name: str) -> str:
+        pairs = [(getattr(mine, figure), getattr(other, figure)) for mine, other in zip(ours, theirs, strict=True)]
+        return f"{name} {ratio(name, 'this', 'against', pairs) or '–'}"
 
     names = {"sagas_per_second": "sagas/s", "p50_ms": "p50", "cpu_seconds": "CPU", "log_bytes": "log"}
-    return "this / against:  " + "   ".join(f"{name} {ratio(figure)}" for figure, name in names.items())
+    return "this / against:  " + "   ".join(shown(figure, name) for figure, name in names.items())
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ import asyncpg
 _ticks = os.sysconf("SC_CLK_TCK")
 
 
-def processor_seconds(roots: Sequence[int]) -> float:
-    """What these processes have used, with all that they started, those that have ended included."""
+def _family(roots: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """These processes and all that they started, each with the ticks it has used and those of its children that have
+    ended."""
     parents: dict[int, list[int]] = {}
     used: dict[int, tuple[int, int]] = {}
     for place in Path("/proc").iterdir():
@@ -28,20 +29,38 @@ def processor_seconds(roots: Sequence[int]) -> float:
         parents.setdefault(int(fields[1]), []).append(pid)
         own, ended = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
         used[pid] = own, ended
-    total, waiting = 0, [pid for pid in roots if pid in used]
+    found: dict[int, tuple[int, int]] = {}
+    waiting = [pid for pid in roots if pid in used]
     while waiting:
         pid = waiting.pop()
-        total += sum(used[pid])
+        found[pid] = used[pid]
         waiting += parents.get(pid, ())
-    return total / _ticks
+    return found
 
 
-def resident_bytes(pid: int) -> int:
-    """The most memory that a process has had so far."""
-    for line in (Path("/proc") / str(pid) / "status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    return 0
+def processor_seconds(roots: Sequence[int]) -> float:
+    """What these processes have used, with all that they started, those that have ended included."""
+    return sum(own + ended for own, ended in _family(roots).values()) / _ticks
+
+
+def resident_bytes(roots: Sequence[int]) -> int:
+    """The most memory that each of these processes, and of those they started, has had so far, added up. What they
+    share (PostgreSQL's buffers) is counted once: as the largest share of one of them."""
+    own, shared = 0, [0]
+    for pid in _family(roots):
+        try:
+            lines = (Path("/proc") / str(pid) / "status").read_text().splitlines()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended just now
+        kilobytes = {
+            name: int(rest.split()[0])
+            for name, _, rest in (line.partition(":") for line in lines)
+            if name in ("VmHWM", "RssFile", "RssShmem")
+        }
+        common = kilobytes.get("RssFile", 0) + kilobytes.get("RssShmem", 0)
+        shared.append(common)
+        own += max(0, kilobytes.get("VmHWM", 0) - common)
+    return (own + max(shared)) * 1024
 
 
 @dataclass(frozen=True, slots=True)

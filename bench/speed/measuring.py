@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
 import asyncpg
 
+from bench.speed.arithmetic import percentile
 from bench.speed.costs import resident_bytes, spent
-from bench.speed.load import load
-from bench.speed.product import Product, coordinator_database
+from bench.speed.load import Demand, Tally
 
 mebibyte = 1024 * 1024
+
+
+class Contender(Protocol):
+    """Whatever carries out sagas and can be measured."""
+
+    def pids(self) -> Mapping[str, Sequence[int]]:
+        """Its processes, by who they are."""
+
+    def databases(self) -> Mapping[str, str]:
+        """The databases whose transactions are its own, and what they are called in the figures."""
+
+    def load(self, demand: Demand) -> AbstractAsyncContextManager[Tally]:
+        """Sagas for as long as the block lasts. The tally is complete when it has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +43,7 @@ class Figures:
     cpu_seconds_per_1000: Mapping[str, float]  # by who, the client included
     transactions: Mapping[str, float]  # by database
     log_bytes: float
-    resident_mebibytes: Mapping[str, float]  # the most that one process of them had
+    resident_mebibytes: Mapping[str, float]  # the most that each of them had, their processes added up
     wrong: int = 0
 
     @property
@@ -37,33 +52,40 @@ class Figures:
         return sum(seconds for who, seconds in self.cpu_seconds_per_1000.items() if who != "client")
 
     @property
-    def transactions_of_coordinator(self) -> float:
-        return self.transactions.get(coordinator_database, 0.0)
+    def transactions_in_all(self) -> float:
+        return sum(self.transactions.values())
+
+    @property
+    def mebibytes(self) -> float:
+        """The most that its processes had, added up."""
+        return sum(self.resident_mebibytes.values())
 
 
-async def measure(
-    product: Product, dsn: str, *, in_flight: int, seconds: float, warm_seconds: float, fails: bool = False
-) -> Figures:
+async def measure(contender: Contender, dsn: str, demand: Demand, *, seconds: float, warm_seconds: float) -> Figures:
     """Measure for so long, after so much time in which everything is loaded and planned."""
     connection = await asyncpg.connect(dsn)
     try:
-        async with load(product.ports, in_flight, fails=fails) as tally:
+        async with contender.load(demand) as tally:
             await asyncio.sleep(warm_seconds)
-            before, first, began = await spent(product.pids(), connection), len(tally.seconds), time.perf_counter()
+            before, began = await spent(contender.pids(), connection), time.monotonic()
             await asyncio.sleep(seconds)
-            taken, last = time.perf_counter() - began, len(tally.seconds)
-            used = (await spent(product.pids(), connection)).since(before)
+            until = time.monotonic()
+            used = (await spent(contender.pids(), connection)).since(before)
     finally:
         await connection.close()
     if tally.wrong:
-        raise RuntimeError(f"{len(tally.wrong)} of {last} ended otherwise; the first: {tally.wrong[0]}")
-    memory = {kind: max(map(resident_bytes, pids), default=0) / mebibyte for kind, pids in product.pids().items()}
-    return figures(in_flight, tally.seconds[first:last], taken, used.seconds, used.transactions, used.log_bytes, memory)
+        count = len(tally.wrong) + len(tally.seconds)
+        raise RuntimeError(f"{len(tally.wrong)} of {count} ended otherwise; the first: {tally.wrong[0]}")
+    memory = {who: resident_bytes(pids) / mebibyte for who, pids in contender.pids().items()}
+    names = contender.databases()
+    transactions = {names[name]: count for name, count in used.transactions.items() if name in names}
+    ended = tally.between(began, until)
+    return figures(demand.in_flight, ended, until - began, used.seconds, transactions, used.log_bytes, memory)
 
 
 def figures(
     in_flight: int,
-    sagas: list[float],
+    sagas: Sequence[float],
     seconds: float,
     cpu: Mapping[str, float],
     transactions: Mapping[str, int],
@@ -71,13 +93,13 @@ def figures(
     memory: Mapping[str, float],
 ) -> Figures:
     """Totals of a measurement as figures of a saga."""
-    count, ordered = max(1, len(sagas)), sorted(sagas) or [0.0]
+    count = max(1, len(sagas))
     return Figures(
         in_flight=in_flight,
         sagas=len(sagas),
         sagas_per_second=len(sagas) / seconds,
-        p50_ms=ordered[len(ordered) // 2] * 1000,
-        p99_ms=ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] * 1000,
+        p50_ms=percentile(sagas, 0.5) * 1000,
+        p99_ms=percentile(sagas, 0.99) * 1000,
         cpu_seconds_per_1000={who: total / count * 1000 for who, total in cpu.items()},
         transactions={name: total / count for name, total in transactions.items()},
         log_bytes=log_bytes / count,

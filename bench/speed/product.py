@@ -8,14 +8,16 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import httpx2
 
 from bench.speed import shop
+from bench.speed.load import Demand, Tally, load, order_request
 from tests.servers.postgres import EphemeralPostgres
 from tests.servers.process import GuardedProcess, free_port
 from tests.servers.rabbitmq import EphemeralRabbitMQ
@@ -36,7 +38,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Both servers: each run has databases and a virtual broker that nobody used before."""
+    """Both servers: each run has databases that nobody used before."""
 
     postgres: EphemeralPostgres
     rabbitmq: EphemeralRabbitMQ
@@ -52,6 +54,16 @@ class Servers:
     def database(self, name: str) -> str:
         return f"{self.postgres.url.rpartition('/')[0]}/{name}"
 
+    async def broker(self, label: str) -> str:
+        """A virtual broker of that name, made if it isn't there; without a name the one that is always there."""
+        if not label:
+            return self.rabbitmq.url
+        parts = urlsplit(self.rabbitmq.management_url)
+        async with httpx2.AsyncClient(timeout=30.0, auth=(parts.username or "", parts.password or "")) as client:
+            url = f"http://{parts.hostname}:{parts.port}/api/vhosts/{label}"
+            (await client.put(url, json={"default_queue_type": "quorum"})).raise_for_status()
+        return urlsplit(self.rabbitmq.url)._replace(path=f"/{label}").geturl()
+
     @property
     def dsn(self) -> str:
         """As asyncpg wants it."""
@@ -59,17 +71,19 @@ class Servers:
 
 
 class Product:
-    """Its processes. `start` and `stop` are called once each."""
+    """Its processes. `start` and `stop` are called once each. Several that run at a time have labels."""
 
-    def __init__(self, servers: Servers, shape: Shape, source: Path) -> None:
-        self._servers, self._shape, self._source = servers, shape, source
+    def __init__(self, servers: Servers, shape: Shape, source: Path, label: str = "") -> None:
+        self._servers, self._shape, self._source, self._label = servers, shape, source, label
+        self._broker_url = ""
         self.processes: dict[str, list[GuardedProcess]] = {}
         self.ports: list[int] = []
 
     async def start(self) -> None:
+        self._broker_url = await self._servers.broker(self._label)
         connection = await asyncpg.connect(self._servers.dsn)
         try:
-            for name in (coordinator_database, *shop.steps.values()):
+            for name in self.databases():
                 await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
                 await connection.execute(f'CREATE DATABASE "{name}"')
         finally:
@@ -79,8 +93,8 @@ class Product:
         for participant in dict.fromkeys(shop.steps.values()):
             for _ in range(self._shape.workers_each):
                 options = [] if self._shape.inbox else ["--forgetful"]
-                options += ["--broker", self._servers.rabbitmq.url, "--log-level", "WARNING"]
-                options += ["--database", self._servers.database(participant)]
+                options += ["--broker", self._broker_url, "--log-level", "WARNING"]
+                options += ["--database", self._servers.database(self._label + participant)]
                 argv = [sys.executable, "-m", "bench.speed.worker", participant, *options]
                 self._start("participants", argv, {}, ready=lambda: True)
         await self._attended()
@@ -95,6 +109,13 @@ class Product:
     def urls(self) -> list[str]:
         return [f"http://127.0.0.1:{port}" for port in self.ports]
 
+    def databases(self) -> dict[str, str]:
+        return {self._label + name: name for name in (coordinator_database, *dict.fromkeys(shop.steps.values()))}
+
+    def load(self, demand: Demand, definition: str = shop.definition) -> AbstractAsyncContextManager[Tally]:
+        requests = [(port, order_request(port, fails=demand.fails, definition=definition)) for port in self.ports]
+        return load(requests, demand)
+
     def pids(self) -> dict[str, list[int]]:
         """Everybody's processes by who they are, the servers' included."""
         ours = {kind: [process.pid for process in some] for kind, some in self.processes.items()}
@@ -104,8 +125,8 @@ class Product:
     async def _start_coordinator(self) -> None:
         port = free_port()
         settings = {
-            "AMENDS_DATABASE_URL": self._servers.database(coordinator_database),
-            "AMENDS_BROKER_URL": self._servers.rabbitmq.url,
+            "AMENDS_DATABASE_URL": self._servers.database(self._label + coordinator_database),
+            "AMENDS_BROKER_URL": self._broker_url,
             "AMENDS_PORT": str(port),
             "AMENDS_LOG_LEVEL": "WARNING",
             **(self._shape.settings or {}),
@@ -140,9 +161,9 @@ class Product:
 
 
 @asynccontextmanager
-async def running(servers: Servers, shape: Shape, source: Path) -> AsyncIterator[Product]:
+async def running(servers: Servers, shape: Shape, source: Path, label: str = "") -> AsyncIterator[Product]:
     """All of it, from the code at `source`, until the block ends."""
-    product = Product(servers, shape, source)
+    product = Product(servers, shape, source, label)
     try:
         await product.start()
         yield product

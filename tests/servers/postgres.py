@@ -24,7 +24,7 @@ _places = (
 # a commit still waits until its log is handed to the operating system (synchronous_commit stays on).
 _fast = ("fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=64MB")
 # Where speed is measured it has to, as on any server that somebody relies on.
-_durable = ("fsync=on", "full_page_writes=on", "max_connections=200", "shared_buffers=256MB", "max_wal_size=4GB")
+_durable = ("fsync=on", "full_page_writes=on", "max_connections=500", "shared_buffers=256MB", "max_wal_size=4GB")
 
 
 def installed_postgres() -> Path | None:
