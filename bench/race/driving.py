@@ -1,4 +1,4 @@
-"""Our side of `driven`: a contender in processes of its own that carry out sagas when they are told to over a socket."""
+"""Our side of `driven`: a contender in processes of its own that carry out sagas when a socket tells them to."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The peers' environments: made once under the user's cache, in the versions stated in `peers/*.txt`, and made again when
-those change. Nothing of them comes into this project's own environment."""
+"""The peers' environments: made once under the user's cache, in the versions stated in `peers/*.txt`, and made again
+when those change. Nothing of them comes into this project's own environment."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Restate:
         """The first saga is carried out once the server has found its services."""
         async with httpx2.AsyncClient(timeout=5.0) as client, asyncio.timeout(ready_seconds_max):
             url = f"http://127.0.0.1:{self._ingress}/orders/place"
-            while (await client.post(url, json=shop.order(0))).status_code != 200:
+            while (await client.post(url, json=shop.order(0))).status_code != 200:  # noqa: ASYNC110
                 await asyncio.sleep(0.2)
 
     async def stop(self) -> None:
