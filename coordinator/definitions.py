@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -23,6 +24,8 @@ class Definitions:
     def __init__(self, store: DefinitionStore, now: Callable[[], datetime]) -> None:
         self._store, self._now = store, now
         self._parsed: OrderedDict[tuple[str, int], SagaDefinition] = OrderedDict()
+        self._asked: dict[str, asyncio.Future[int | None]] = {}
+        self._looking: asyncio.Task[None] | None = None
 
     async def register(self, document: Any, by: str) -> SagaDefinition:
         """Check and keep a document; a new version unless it equals the newest. Raises InvalidDefinition."""
@@ -38,10 +41,12 @@ class Definitions:
 
     async def get(self, name: str, version: int | None = None) -> SagaDefinition:
         """A definition, the newest unless a version is named. Raises UnknownDefinition."""
+        if version is None:
+            version = await self._newest(name)
         if version is not None and (name, version) in self._parsed:
             self._parsed.move_to_end((name, version))
             return self._parsed[name, version]
-        stored = await self._store.get(name, version)
+        stored = None if version is None else await self._store.get(name, version)
         if stored is None:
             raise UnknownDefinition(name, version)
         try:
@@ -56,6 +61,28 @@ class Definitions:
         while len(self._parsed) > kept_max:
             self._parsed.popitem(last=False)
         return definition
+
+    async def _newest(self, name: str) -> int | None:
+        """The newest version, as the database has it now. Who asks while a look is under way shares the next one."""
+        answer = self._asked.get(name)
+        if answer is None:
+            answer = self._asked[name] = asyncio.get_running_loop().create_future()
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look(), name="definitions")
+        return await asyncio.shield(answer)
+
+    async def _look(self) -> None:
+        while self._asked:
+            asked, self._asked = self._asked, {}
+            try:
+                newest = await self._store.newest_versions(asked)
+            except Exception as error:
+                for answer in asked.values():
+                    answer.set_exception(error)
+            else:
+                for name, answer in asked.items():
+                    answer.set_result(newest.get(name))
+        self._looking = None
 
     async def load(self, wanted: Iterable[tuple[str, int]]) -> dict[tuple[str, int], SagaDefinition]:
         return {key: await self.get(*key) for key in set(wanted)}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from coordinator.errors import StoreUnavailable
+from coordinator.store.bulk import Bulk, columns_of
 from coordinator.store.database import Database
 from coordinator.store.schema import definitions
 from coordinator.store.values import Registered, StoredDefinition
@@ -19,6 +21,10 @@ _tries_max = 200  # each lost one means that somebody else registered a version 
 class DefinitionStore:
     def __init__(self, database: Database) -> None:
         self._database = database
+        names = database.dialect.rows("v", columns_of(definitions, ("name",)))
+        newest = sa.select(definitions.c.name, sa.func.max(definitions.c.version).label("version"))
+        newest = newest.join_from(names.selectable, definitions, definitions.c.name == names.c.name)
+        self._newest_versions = Bulk(names, newest.group_by(definitions.c.name))
 
     async def register(self, name: str, document: str, hash: str, *, by: str, now: datetime) -> Registered:  # noqa: A002
         """Keep a document as the next version of `name`, unless the newest has the same hash."""
@@ -51,6 +57,12 @@ class DefinitionStore:
         async with self._database.reading() as connection:
             row = (await connection.execute(chosen.order_by(definitions.c.version.desc()).limit(1))).first()
         return None if row is None else _stored(row)
+
+    async def newest_versions(self, names: Iterable[str]) -> dict[str, int]:
+        """The newest version of each of these names. A name that nobody has registered is left out."""
+        async with self._database.loading() as connection:
+            rows = await self._newest_versions.run(connection, [(name,) for name in dict.fromkeys(names)])
+        return {row.name: row.version for row in rows}
 
     async def newest(self, *, after: str | None = None, limit: int = page_max) -> list[StoredDefinition]:
         """The newest version of each name, by name, after that name; at most `page_max`."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sqlite3
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import aiosqlite
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
@@ -21,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.types import TypeEngine
 
 from coordinator.errors import UnsupportedDatabase
+from coordinator.store.connecting import check_still_open, prepare_sqlite
 
 epoch = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -287,16 +285,17 @@ class Postgres(Dialect):
             "jit": "off",
             **settings,
         }
-        return create_async_engine(
+        engine = create_async_engine(
             self.url,
             pool_size=connections,
             max_overflow=0,
             pool_timeout=5,
             pool_recycle=1800,
-            pool_pre_ping=True,
             isolation_level=isolation,
             connect_args={"timeout": 5, "command_timeout": command_seconds, "server_settings": server_settings},
         )
+        sa.event.listen(engine.sync_engine, "checkout", check_still_open)
+        return engine
 
     def lock_schema(self, connection: sa.Connection) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.literal(0x616D656E6473, sa.BigInteger))))
@@ -355,7 +354,7 @@ class Sqlite(Dialect):
         @sa.event.listens_for(engine.sync_engine, "connect")
         def prepare(connection: Any, _record: Any) -> None:
             connection.isolation_level = None  # the driver begins nothing; we do, below
-            connection.run_async(lambda raw: _prepare_sqlite(raw, busy_seconds))
+            connection.run_async(lambda raw: prepare_sqlite(raw, busy_seconds, self.passing_codes))
 
         @sa.event.listens_for(engine.sync_engine, "begin")
         def open_transaction(connection: sa.Connection) -> None:
@@ -375,21 +374,6 @@ class Sqlite(Dialect):
             code = getattr(cause, "sqlite_errorcode", None)
             return code is not None and (code & 0xFF) in self.passing_codes
         return _unreachable(error)
-
-
-async def _prepare_sqlite(connection: aiosqlite.Connection, busy_seconds: int) -> None:
-    await connection.execute(f"PRAGMA busy_timeout={busy_seconds * 1000}")
-    await connection.execute("PRAGMA synchronous=FULL")
-    # The first to open a new file changes its mode, for which SQLite won't wait while others do the same.
-    give_up_at = time.monotonic() + busy_seconds
-    while True:
-        try:
-            await connection.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in Sqlite.passing_codes or time.monotonic() > give_up_at:
-                raise
-        await asyncio.sleep(0.01)
 
 
 def _unreachable(error: BaseException) -> bool:
