@@ -7,14 +7,29 @@ and the second silently overwrites the first. `open_engine` begins each one as a
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Insert, Table, event, literal_column
+from sqlalchemy import (
+    ColumnElement,
+    Insert,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    event,
+    func,
+    literal_column,
+    select,
+    true,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.types import TypeEngine
 
 from amends.errors import InboxError
 
@@ -53,12 +68,11 @@ def _open_postgres(url: str, connections: int) -> AsyncEngine:
         "tcp_keepalives_interval": "5",
         "tcp_keepalives_count": "3",
     }
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=connections,
         max_overflow=0,
         pool_timeout=connect_seconds,
-        pool_pre_ping=True,
         isolation_level="READ COMMITTED",
         connect_args={
             "timeout": connect_seconds,
@@ -66,6 +80,17 @@ def _open_postgres(url: str, connections: int) -> AsyncEngine:
             "server_settings": settings,
         },
     )
+    event.listen(engine.sync_engine, "checkout", check_still_open)
+    return engine
+
+
+def check_still_open(connection: Any, _record: Any, _borrowed: Any) -> None:
+    """Before a connection of the pool is used: one that the server has ended is replaced, and so are all like it.
+
+    The driver knows, without a word on the wire. Asking the server would take three round trips, each time.
+    """
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError
 
 
 def _open_sqlite(url: str, connections: int) -> AsyncEngine:
@@ -126,6 +151,38 @@ def insert_once(connection: AsyncConnection, table: Table, row: dict[str, Any]) 
     if connection.dialect.name == "postgresql":
         return postgresql.insert(table).values(row).on_conflict_do_nothing()
     return sqlite.insert(table).values(row).on_conflict_do_nothing()
+
+
+def rows_as_parameter(connection: AsyncConnection, columns: Mapping[str, TypeEngine[Any]]) -> Select[Any]:
+    """Many rows as one parameter, "rows": a JSON array of arrays, in the columns' order. The statement that selects
+    from it is the same for one row and for many."""
+    given = bindparam("rows", type_=Text())
+    if connection.dialect.name == "postgresql":
+        each = func.json_array_elements(cast(given, postgresql.JSON)).table_valued("value", name="each")
+        found = [
+            cast(each.c.value.op("->>")(literal_column(str(place))), kind).label(name)
+            for place, (name, kind) in enumerate(columns.items())
+        ]
+    else:
+        each = func.json_each(given).table_valued("value", name="each")
+        found = [
+            func.json_extract(each.c.value, literal_column(f"'$[{place}]'"), type_=kind).label(name)
+            for place, (name, kind) in enumerate(columns.items())
+        ]
+    # A word such as WHERE has to stand between what is selected and ON CONFLICT.
+    return select(*found).where(true())
+
+
+def insert_from(
+    connection: AsyncConnection,
+    table: Table,
+    columns: Sequence[str],
+    rows: Select[Any],
+    fixed: Sequence[ColumnElement[Any]],
+) -> Any:
+    """Insert these rows, with the same further values for each: an INSERT that knows ON CONFLICT."""
+    insert = postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    return insert.from_select(list(columns), rows.add_columns(*fixed))
 
 
 def is_transient(error: BaseException) -> bool:

@@ -123,6 +123,10 @@ class KeyLocks:
     def __init__(self) -> None:
         self._locks: dict[Hashable, tuple[asyncio.Lock, int]] = {}
 
+    def is_free(self, key: Hashable) -> bool:
+        """Whether nobody holds it or waits for it."""
+        return key not in self._locks
+
     @asynccontextmanager
     async def hold(self, key: Hashable) -> AsyncIterator[None]:
         lock, interested = self._locks.get(key, (asyncio.Lock(), 0))

@@ -11,13 +11,14 @@ that duplicates and the two kinds of a step's commands never work side by side.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import event, inspect
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,19 +29,24 @@ from amends.calls import now_seconds
 from amends.database import check_engine, is_refusal, is_transient
 from amends.errors import AmendsError, InboxError, InboxUnavailable
 from amends.handler import Handler, HandlerEndedTransaction, HandlerTimeout, lease_share
-from amends.message import Answer, Command, Effect, Kind, Reply
+from amends.message import Answer, Command, Kind, Reply
 from amends.record import Entry, Key, State
-from amends.verdict import Verdict, judge_action, judge_compensation, judge_end, judge_inquiry, without_proof
+from amends.sharing import Apart, Due, Quick
+from amends.together import answer_all
+from amends.verdict import Verdict, judge_action, judge_compensation, judge_end, judge_inquiry, outcome, without_proof
 from amends.witness import Witness
 from amends.worker import Worker
+
+log = logging.getLogger("amends.inbox")
 
 turns_max = 6  # how often a transaction is begun anew after a deadlock, a lock, a lost connection
 turn_seconds_max = 1.0
 age_seconds_min = 2 * 86_400.0  # commands expire after a day: what is younger may still be asked for
 forget_rows_max = 1_000
 
-# What a transaction came to: the reply, and whether it is to be committed.
-Work = Callable[[AsyncConnection], Awaitable[tuple[Reply, bool]]]
+# What a transaction came to: a reply, or several, and whether it is to be committed.
+Came = TypeVar("Came")
+Work = Callable[[AsyncConnection], Awaitable[tuple[Came, bool]]]
 
 
 class CommitRefused(AmendsError):
@@ -63,6 +69,7 @@ class SqlInbox:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._checked = False
+        self._quick = Quick()
         # SQLite has one writer. Waiting here is fair; its own waiting polls, and gives up under load.
         self._writer = asyncio.Lock() if engine.dialect.name == "sqlite" else None
 
@@ -111,6 +118,24 @@ class SqlInbox:
             raise
         except (SQLAlchemyError, OSError, CommitUnknown, CommitRefused, TransactionLost) as error:
             raise InboxUnavailable(f"{command.id}: {type(error).__name__}: {error}"[:500]) from error
+
+    def may_share(self, command: Command, handler: Handler) -> bool:
+        """Whether `answer_together` may be asked about this command."""
+        return self._quick.may_share(command, handler)
+
+    async def answer_together(self, some: Sequence[Due], worker: Worker) -> list[Reply] | None:
+        """Answer commands of different steps in one transaction. None: nothing was kept, or nobody can say whether it
+        was; each is to be answered by itself, which finds out."""
+        ordered = sorted(some, key=lambda due: Key.of(due.command).order)
+        try:
+            await self._check_engine()
+            replies = await self._transact_once(partial(answer_all, ordered, worker, self._quick))
+        except (Apart, SQLAlchemyError, OSError, CommitUnknown, CommitRefused) as error:
+            said = f"{type(error).__name__}: {error}"[:500]
+            log.info("%d commands are answered one by one: %s", len(some), said, extra={"action": "inbox.apart"})
+            return None
+        by_command = {id(due.command): reply for due, reply in zip(ordered, replies, strict=True)}
+        return [by_command[id(due.command)] for due in some]
 
     # --- the handler inside the transaction ---------------------------------------------------------------------------
 
@@ -273,24 +298,13 @@ class SqlInbox:
         self, connection: AsyncConnection, command: Command, reply: Reply, verdict: Verdict, token: str
     ) -> None:
         """Write a command's outcome into its own row, which this transaction has claimed."""
-        states = {
-            Answer.SUCCEEDED: State.SUCCEEDED,
-            Answer.REFUSED: State.REFUSED,
-            Answer.FAILED: State.FAILED,
-        }
-        changes: dict[str, Any] = {
-            "state": states[reply.answer].value,
-            "attempt": max(command.attempt, verdict.attempt),
-            "doubtful": verdict.doubtful or reply.effect is Effect.UNKNOWN,
-            "reply": record.kept(reply),
-            "token": token or None,
-            "lease_until": None,
-        }
+        kept: dict[str, Any] = {"reply": record.kept(reply), "token": token or None, "lease_until": None}
+        changes = {**outcome(command, reply, verdict), **kept}
         await record.write(connection, Key.of(command), changes)
 
     # --- transactions -------------------------------------------------------------------------------------------------
 
-    async def _transact(self, work: Work) -> Reply:
+    async def _transact(self, work: Work[Came]) -> Came:
         """Do the work in one transaction, and anew while only the database stood in its way.
 
         Doing it anew is safe whatever became of a COMMIT that ended in an error: the work reads the inbox first.
@@ -305,13 +319,13 @@ class SqlInbox:
                 await asyncio.sleep(min(turn_seconds_max, 0.01 * 2**turn) * random.uniform(0.5, 1.0))
         raise AssertionError("the last turn returns or raises")
 
-    async def _transact_once(self, work: Work) -> Reply:
+    async def _transact_once(self, work: Work[Came]) -> Came:
         async with self._turn(), self._engine.connect() as connection:
             transaction = await connection.begin()
-            reply, commit = await work(connection)
+            came, commit = await work(connection)
             if not commit:
                 await transaction.rollback()
-                return reply
+                return came
             try:
                 await transaction.commit()
             except Exception as error:
@@ -320,7 +334,7 @@ class SqlInbox:
                 if is_refusal(error):
                     raise CommitRefused(str(error)[:500]) from error
                 raise CommitUnknown(f"{type(error).__name__}: {error}"[:500]) from error
-            return reply
+            return came
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

@@ -13,8 +13,8 @@ What a handler may ask for by its parameters' names is said in `amends.handler`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from pydantic import TypeAdapter
 
@@ -25,6 +25,7 @@ from amends.forgetful import NoInbox
 from amends.handler import Effects, Function, Handler, UnknownHandler
 from amends.message import Command, Kind, Name, Reply, Settings
 from amends.serving import Served, Serving, ServingLimits
+from amends.sharing import Due
 from amends.worker import Worker
 
 log = logging.getLogger("amends.participant")
@@ -39,6 +40,14 @@ class Inbox(Protocol):
 
     async def check(self) -> None: ...
     async def answer(self, command: Command, handler: Handler, worker: Worker) -> Reply: ...
+
+
+@runtime_checkable
+class SharedInbox(Protocol):
+    """An inbox that can answer many commands in one transaction."""
+
+    def may_share(self, command: Command, handler: Handler) -> bool: ...
+    async def answer_together(self, some: Sequence[Due], worker: Worker) -> list[Reply] | None: ...
 
 
 class Participant:
@@ -110,6 +119,19 @@ class Participant:
         """
         return await self.inbox.answer(command, self.handler_of(command), self.worker)
 
+    def may_share(self, command: Command) -> bool:
+        """Whether this command may be answered together with others, in one transaction."""
+        if not isinstance(self.inbox, SharedInbox):
+            return False
+        return self.inbox.may_share(command, self.handler_of(command))
+
+    async def answer_together(self, commands: Sequence[tuple[Command, float | None]]) -> list[Reply] | None:
+        """Answer commands that may share, each with when it was published, in one transaction; they are of different
+        steps. None: each is to be answered by itself."""
+        assert isinstance(self.inbox, SharedInbox)
+        some = [Due(command, self.handler_of(command), published_at) for command, published_at in commands]
+        return await self.inbox.answer_together(some, self.worker)
+
     def handler_of(self, command: Command) -> Handler:
         """What answers this command; one that only fails, where this version has none. Raises MessageError."""
         if command.participant != self.name:
@@ -139,7 +161,14 @@ class Participant:
                 "The inbox of %s can't be reached yet: %s", self.name, error, extra={"action": "inbox.unreachable"}
             )
         served = Served(
-            self.worker, self.answer, tuple(self.actions), tuple(self.compensations), self.concurrency, self.settings
+            self.worker,
+            self.answer,
+            tuple(self.actions),
+            tuple(self.compensations),
+            self.concurrency,
+            self.settings,
+            may_share=self.may_share,
+            answer_together=self.answer_together,
         )
         serving = Serving(served, broker, limits or ServingLimits())
         self._serving.add(serving)

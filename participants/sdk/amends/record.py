@@ -6,7 +6,8 @@ all epochs (epoch 0), so that whoever comes to undo it always meets it. Times ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -20,15 +21,18 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Row,
     Table,
     Text,
     and_,
+    literal_column,
     select,
     tuple_,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import TypeEngine
 
-from amends.database import clock, insert_once
+from amends.database import clock, insert_from, insert_once, rows_as_parameter
 from amends.errors import InboxUnavailable
 from amends.message import Command, Kind, Reply, encode_item
 
@@ -93,6 +97,12 @@ class Key:
         """The row of the action that this is, or undoes."""
         return Key(self.saga_id, self.step, self.iteration, Kind.ACTION, 0)
 
+    @property
+    def order(self) -> tuple[str, str, int, str, int]:
+        """Rows are claimed in one order, an action's before its compensation's, so that two who want the same ones
+        wait for each other."""
+        return self.saga_id, self.step, self.iteration, self.kind.value, self.epoch
+
     def row(self) -> dict[str, Any]:
         return {
             "saga_id": self.saga_id,
@@ -147,18 +157,17 @@ async def claim(connection: AsyncConnection, key: Key, values: Mapping[str, Any]
 
 async def read(connection: AsyncConnection, key: Key, *, lock: bool) -> Entry | None:
     """The row, or None. With `lock`, nobody else changes it before this transaction ends."""
-    query = select(
-        inbox.c.state,
-        inbox.c.doubtful,
-        inbox.c.attempt,
-        inbox.c.reply,
-        inbox.c.token,
-        inbox.c.lease_until,
-        clock(connection).label("at"),
-    ).where(key.matches())
+    query = select(*_seen(connection)).where(key.matches())
     row = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
-    if row is None:
-        return None
+    return None if row is None else _entry(row)
+
+
+def _seen(connection: AsyncConnection) -> list[Any]:
+    columns = inbox.c.state, inbox.c.doubtful, inbox.c.attempt, inbox.c.reply, inbox.c.token, inbox.c.lease_until
+    return [*columns, clock(connection).label("at")]
+
+
+def _entry(row: Row[Any]) -> Entry:
     return Entry(
         state=State(row.state),
         at=float(row.at),
@@ -168,6 +177,71 @@ async def read(connection: AsyncConnection, key: Key, *, lock: bool) -> Entry | 
         token=row.token,
         lease_until=row.lease_until,
     )
+
+
+_key: Mapping[str, TypeEngine[Any]] = {column.name: column.type for column in key_columns}
+_claimed: Mapping[str, TypeEngine[Any]] = {**_key, "state": Text(), "attempt": BigInteger()}
+_written: Mapping[str, TypeEngine[Any]] = {
+    **_claimed,
+    "doubtful": Boolean(create_constraint=False),
+    "reply": Text(),
+    "updated_at": Float(53),
+}
+
+
+async def claim_all(connection: AsyncConnection, claims: Mapping[Key, tuple[State, int]]) -> dict[Key, Entry]:
+    """As `claim`, of many rows at a time, each with the state and the attempt that it is made with."""
+    keys = sorted(claims, key=lambda key: key.order)
+    rows = rows_as_parameter(connection, _claimed)
+    fixed = [literal_column("false"), clock(connection), clock(connection)]
+    insert = insert_from(connection, inbox, [*_claimed, "doubtful", "created_at", "updated_at"], rows, fixed)
+    insert = insert.on_conflict_do_nothing().returning(*key_columns, inbox.c.updated_at)
+    made = await connection.execute(insert, {"rows": json.dumps([[*key.order, *claims[key]] for key in keys])})
+    entries: dict[Key, Entry] = {}
+    for row in made:
+        key = Key(row.saga_id, row.step, row.iteration, Kind(row.kind), row.epoch)
+        state, attempt = claims[key]
+        entries[key] = Entry(state, float(row.updated_at), fresh=True, attempt=attempt)
+    entries |= await _read_all(connection, [key for key in keys if key not in entries])
+    for key in keys:
+        if key not in entries:  # it went at this moment
+            entries[key] = await claim(connection, key, {"state": claims[key][0], "attempt": claims[key][1]})
+    return entries
+
+
+async def _read_all(connection: AsyncConnection, keys: Sequence[Key]) -> dict[Key, Entry]:
+    """As `read` with a lock, of many rows at a time, taken in their order."""
+    if not keys:
+        return {}
+    rows = rows_as_parameter(connection, _key).subquery("v")
+    same = and_(*(column == rows.c[column.name] for column in key_columns))
+    query = select(*key_columns, *_seen(connection)).join_from(rows, inbox, same).order_by(*key_columns)
+    found = await connection.execute(query.with_for_update(of=inbox), {"rows": json.dumps([key.order for key in keys])})
+    return {Key(row.saga_id, row.step, row.iteration, Kind(row.kind), row.epoch): _entry(row) for row in found}
+
+
+async def write_all(connection: AsyncConnection, writes: Sequence[tuple[Key, Entry, Mapping[str, Any]]]) -> None:
+    """Write state, attempt, doubt and reply of many rows that this transaction has claimed; nobody holds a lease on
+    them any more.
+
+    The rows are there, so that this inserts none: it is the one statement of many rows whose plan always goes by the
+    key. A row that is new keeps its time, so that no index has to change.
+    """
+    if not writes:
+        return
+    rows = rows_as_parameter(connection, _written)
+    fixed = [clock(connection)]
+    insert = insert_from(connection, inbox, [*_written, "created_at"], rows, fixed)
+    changing = ("state", "attempt", "doubtful", "reply", "updated_at")
+    unheld = {"token": None, "lease_until": None}
+    insert = insert.on_conflict_do_update(
+        index_elements=list(key_columns), set_={name: insert.excluded[name] for name in changing} | unheld
+    )
+    records = [
+        [*key.order, said["state"], said["attempt"], said["doubtful"], said["reply"], entry.at]
+        for key, entry, said in sorted(writes, key=lambda write: write[0].order)
+    ]
+    await connection.execute(insert, {"rows": json.dumps(records)})
 
 
 async def write(connection: AsyncConnection, key: Key, values: Mapping[str, Any]) -> None:

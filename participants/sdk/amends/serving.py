@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,12 +22,14 @@ from amends.heartbeat import Heartbeats
 from amends.held import Commands, Hand, Held, KeyLocks
 from amends.message import Command, Heartbeat, Reply, Unreadable, decode, frame, items_max
 from amends.payload import parse
+from amends.sharing import together_max
 from amends.tracing import arrived
 from amends.worker import Worker
 
 log = logging.getLogger("amends.serving")
 
 pause_seconds_first = 0.1
+sharing_max = 2  # transactions of many commands at a time: while one is committed, the next is filled
 close_seconds = 2.0
 
 
@@ -50,6 +54,10 @@ class Served:
     compensations: tuple[str, ...]
     concurrency: int
     settings: Mapping[str, str] = field(default_factory=dict)
+    may_share: Callable[[Command], bool] = field(kw_only=True)
+    answer_together: Callable[[Sequence[tuple[Command, float | None]]], Awaitable[list[Reply] | None]] = field(
+        kw_only=True
+    )
 
 
 class Serving:
@@ -66,6 +74,8 @@ class Serving:
         self._slots = asyncio.Semaphore(served.concurrency)
         self._steps = KeyLocks()
         self._commands = Commands()
+        self._shared: deque[tuple[Held, Command]] = deque()  # that wait to be answered together
+        self._sharing = 0
         self._consumer: Consumer | None = None
         self._stopping = asyncio.Event()
         self._group = asyncio.TaskGroup()
@@ -160,7 +170,13 @@ class Serving:
             self._start(self._work_through(held, commands))
             return
         for command in commands:
-            self._start(self._work_through(held, [command]))
+            if self._served.may_share(command):
+                self._shared.append((held, command))
+            else:
+                self._start(self._work_through(held, [command]))
+        if self._shared and self._sharing < sharing_max:
+            self._sharing += 1
+            self._start(self._share())
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._group.create_task(work)
@@ -171,9 +187,8 @@ class Serving:
 
     async def _work_through(self, held: Held, commands: list[Command]) -> None:
         for command in commands:
-            step = (command.saga_id, command.step, command.iteration)
             try:
-                async with self._steps.hold(step):
+                async with self._steps.hold(_step_of(command)):
                     reply = await self._answer(held, command)
             finally:
                 self._commands.give_back(command)
@@ -193,8 +208,7 @@ class Serving:
                     try:
                         arrived(held.delivery.published_at)
                         reply = await self._served.answer(command)
-                        # Here and not where replies are made: one that an inbox remembers is given to any sending.
-                        return reply.model_copy(update={"reply_token": command.reply_token})
+                        return _proven(reply, command)
                     finally:
                         self._commands.turn(command, working=False)
             except InboxUnavailable as error:
@@ -205,6 +219,55 @@ class Serving:
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(self._limits.retry_seconds_max, pause_seconds * 2)
         return None
+
+    # --- answering together -------------------------------------------------------------------------------------------
+
+    async def _share(self) -> None:
+        """Answer whatever waits, as long as anything does."""
+        try:
+            while self._shared:
+                async with self._slots:
+                    some = self._next_shared()
+                    replies = await self._answer_together(some)
+                for place, (held, command) in enumerate(some):
+                    if replies is None:
+                        self._start(self._work_through(held, [command]))
+                        continue
+                    self._commands.give_back(command)
+                    await self._answers.give(_proven(replies[place], command), held)
+        finally:
+            self._sharing -= 1
+
+    def _next_shared(self) -> list[tuple[Held, Command]]:
+        """The next to be answered together, no two of one step. Whose step somebody is at goes by itself, behind it."""
+        some: dict[Hashable, tuple[Held, Command]] = {}
+        while self._shared and len(some) < together_max:
+            held, command = self._shared.popleft()
+            step = _step_of(command)
+            if step in some or not self._steps.is_free(step):
+                self._start(self._work_through(held, [command]))
+            else:
+                some[step] = held, command
+        return list(some.values())
+
+    async def _answer_together(self, some: Sequence[tuple[Held, Command]]) -> list[Reply] | None:
+        """The replies of all, in their order. None: each is to be answered by itself."""
+        if len(some) < 2:
+            return None
+        async with AsyncExitStack() as steps:
+            for _, command in some:
+                await steps.enter_async_context(self._steps.hold(_step_of(command)))
+                self._commands.turn(command, working=True)
+            try:
+                return await self._served.answer_together(
+                    [(command, held.delivery.published_at) for held, command in some]
+                )
+            except Exception:
+                log.exception("Answering %d commands failed", len(some), extra={"action": "inbox.failed"})
+                return None
+            finally:
+                for _, command in some:
+                    self._commands.turn(command, working=False)
 
     # --- what nobody can process --------------------------------------------------------------------------------------
 
@@ -249,6 +312,17 @@ async def _unending(loop: Callable[[], Awaitable[None]]) -> None:
             raise
         raise RuntimeError("a loop was cancelled by nobody") from error
     raise RuntimeError("a loop ended by itself")
+
+
+def _step_of(command: Command) -> Hashable:
+    """What no two commands are worked on side by side of."""
+    return command.saga_id, command.step, command.iteration
+
+
+def _proven(reply: Reply, command: Command) -> Reply:
+    """The reply with the token that its command came with. Here and not where replies are made: one that an inbox
+    remembers is given to any sending."""
+    return reply.model_copy(update={"reply_token": command.reply_token})
 
 
 def _why_stray(item: object, participant: str) -> str:

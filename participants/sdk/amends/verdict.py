@@ -122,6 +122,20 @@ def without_proof(reply: Reply) -> Reply:
     return reply
 
 
+def outcome(command: Command, reply: Reply, verdict: Verdict) -> dict[str, Any]:
+    """What a command's own row says once its handler, or the inbox in its stead, has ended so."""
+    states = {
+        Answer.SUCCEEDED: State.SUCCEEDED,
+        Answer.REFUSED: State.REFUSED,
+        Answer.FAILED: State.FAILED,
+    }
+    return {
+        "state": states[reply.answer].value,
+        "attempt": max(command.attempt, verdict.attempt),
+        "doubtful": verdict.doubtful or reply.effect is Effect.UNKNOWN,
+    }
+
+
 def _untouched(reply: Reply) -> Verdict:
     return Verdict(reply, commit=False)
 
