@@ -64,6 +64,12 @@ class Servers:
             (await client.put(url, json={"default_queue_type": "quorum"})).raise_for_status()
         return urlsplit(self.rabbitmq.url)._replace(path=f"/{label}").geturl()
 
+    async def rabbitmq_version(self) -> str:
+        parts = urlsplit(self.rabbitmq.management_url)
+        async with httpx2.AsyncClient(timeout=30.0, auth=(parts.username or "", parts.password or "")) as client:
+            overview = (await client.get(f"http://{parts.hostname}:{parts.port}/api/overview")).json()
+            return str(overview["rabbitmq_version"])
+
     @property
     def dsn(self) -> str:
         """As asyncpg wants it."""
@@ -129,6 +135,7 @@ class Product:
             "AMENDS_BROKER_URL": self._broker_url,
             "AMENDS_PORT": str(port),
             "AMENDS_LOG_LEVEL": "WARNING",
+            "AMENDS_RATE_PER_SECOND": "0",  # one address is all clients here
             **(self._shape.settings or {}),
         }
         argv = [sys.executable, "-c", "from coordinator.cli import main; main()", "serve"]

@@ -1,0 +1,133 @@
+"""The results as people read them: a page of Markdown."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bench.race.results import Kind, Part, kinds
+
+headings: Mapping[Kind, str] = {
+    "busy": "As many at a time as suit each",
+    "alone": "One at a time",
+    "half": "Offered at half of the rate that it came to in the same round",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """Where and how it was measured."""
+
+    revision: str
+    versions: Mapping[str, str]
+    rounds: int
+    in_flight: int
+    load_before: float
+    at: datetime
+
+    @classmethod
+    def now(cls, revision: str, versions: Mapping[str, str], rounds: int, in_flight: int) -> Circumstances:
+        return cls(revision, versions, rounds, in_flight, os.getloadavg()[0], datetime.now(UTC))
+
+
+def number(value: float | None) -> str:
+    """Three digits that count, and no more than are known."""
+    if value is None:
+        return "–"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The first column is words, the others are figures."""
+    rule = "|" + "|".join(["---", *["---:"] * (len(head) - 1)]) + "|"
+    return (
+        [f"| {' | '.join(cells)} |" for cells in (head,)] + [rule] + [f"| {' | '.join(row)} |" for row in rows] + [""]
+    )
+
+
+def page(parts: Sequence[Part], where: Circumstances, plot: str | None) -> str:
+    """Everything."""
+    lines = ["# How fast it is", "", *_foreword(where), ""]
+    if plot:
+        lines += [f"![Sagas a second, by contender]({plot})", ""]
+    for part in parts:
+        lines += [f"## {part.name.capitalize()}", "", part.asks, "", *section(part)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _foreword(where: Circumstances) -> list[str]:
+    versions = ", ".join(f"{name} {version}" for name, version in where.versions.items())
+    return [
+        (
+            "Written by `make bench`, never by hand. Every figure is the median of "
+            f"{where.rounds} round{'s' if where.rounds > 1 else ''}, in each of which all contenders of a part took their "
+            "turn, in an order that turned around; all were running all the time. A machine's speed drifts, so **compare "
+            "only by the ratios**: each is the median of the rounds' ratios, which stand beside it."
+        ),
+        "",
+        (
+            f"{where.at:%d %B %Y}, revision {where.revision}, {os.cpu_count()} processors ({platform.machine()}), "
+            f"load {where.load_before:.1f} before the start, Python {sys.version.split()[0]}, {versions}. PostgreSQL with "
+            "fsync, quorum queues, confirms, inboxes and history on; traces off. "
+            f"{where.in_flight} sagas at a time, but for DBOS as many as it has threads: more make it slower. DBOS and "
+            "Restate with steps in process send no messages; DBOS is called as a function, without HTTP."
+        ),
+    ]
+
+
+def section(part: Part) -> list[str]:
+    """One part."""
+    lines: list[str] = []
+    for kind in kinds:
+        names = [name for name in part.names if part.of(name, kind)]
+        if names:
+            lines += [f"### {part.name.capitalize()}: {headings[kind].lower()}", ""]
+            lines += _busy(part, names) if kind == "busy" else _waiting(part, names, kind)
+    if part.ratios:
+        rows = [
+            [f"{one.of} ÷ {one.to}", one.figure, f"**{number(one.median)}**", _spread(one.rounds)]
+            for one in part.ratios
+        ]
+        lines += table(["ratio", "of", "median", "of each round"], rows)
+    if part.facts:
+        lines += table(["", "", ""], [[fact.name, number(fact.value), fact.unit] for fact in part.facts])
+    lines += [f"- {note}" for note in part.notes] + ([""] if part.notes else [])
+    return lines
+
+
+def _spread(rounds: Sequence[float]) -> str:
+    return " ".join(number(one) for one in rounds)
+
+
+def _busy(part: Part, names: Sequence[str]) -> list[str]:
+    head = ["", "sagas/s", "p50 ms", "p99 ms", "CPU-s per 1,000", "of it", "transactions", "WAL bytes", "MiB"]
+    rows = []
+    for name in names:
+        figures = {
+            figure: part.median(name, "busy", figure)
+            for figure in ("sagas_per_second", "p50_ms", "p99_ms", "cpu_seconds", "transactions_in_all", "log_bytes",
+                           "mebibytes")
+        }  # fmt: skip
+        databases = any(one.transactions for one in part.of(name, "busy"))
+        spent = [number(figures[key]) if databases else "–" for key in ("transactions_in_all", "log_bytes")]
+        shown = [number(figures[key]) for key in ("sagas_per_second", "p50_ms", "p99_ms", "cpu_seconds")]
+        rows.append([name, *shown, _by_process(part, name), *spent, number(figures["mebibytes"])])
+    return table(head, rows)
+
+
+def _by_process(part: Part, name: str) -> str:
+    """CPU-seconds per 1,000 sagas of each process, the client last."""
+    last = part.of(name, "busy")[-1].cpu_seconds_per_1000
+    return ", ".join(f"{who} {number(seconds)}" for who, seconds in last.items())
+
+
+def _waiting(part: Part, names: Sequence[str], kind: Kind) -> list[str]:
+    figures = ("sagas_per_second", "p50_ms", "p99_ms", "cpu_seconds")
+    rows = [[name, *(number(part.median(name, kind, figure)) for figure in figures)] for name in names]
+    return table(["", "sagas/s", "p50 ms", "p99 ms", "CPU-s per 1,000"], rows)
