@@ -46,7 +46,7 @@ class Pace:
     busy_seconds: float = 4.0
     alone_seconds: float = 1.5
     half_seconds: float = 2.5
-    settle_seconds: float = 0.7  # before each
+    settle_seconds: float = 1.0  # before each
     warm_seconds: float = 3.0  # once for each contender, before the first round
 
     def seconds(self, kind: Kind) -> float:

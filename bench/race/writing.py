@@ -63,20 +63,21 @@ def page(parts: Sequence[Part], where: Circumstances, plot: str | None) -> str:
 
 def _foreword(where: Circumstances) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in where.versions.items())
+    turns = f"{where.rounds} round{'s' if where.rounds > 1 else ''}"
     return [
         (
-            "Written by `make bench`, never by hand. Every figure is the median of "
-            f"{where.rounds} round{'s' if where.rounds > 1 else ''}, in each of which all contenders of a part took their "
-            "turn, in an order that turned around; all were running all the time. A machine's speed drifts, so **compare "
-            "only by the ratios**: each is the median of the rounds' ratios, which stand beside it."
+            f"Written by `make bench`, never by hand. Every figure is the median of {turns}, in each of which all "
+            "contenders of a part took their turn, in an order that turned around; all were running all the time. A "
+            "machine's speed drifts, so **compare only by the ratios**: each is the median of the rounds' ratios, "
+            "which stand beside it."
         ),
         "",
         (
-            f"{where.at:%d %B %Y}, revision {where.revision}, {os.cpu_count()} processors ({platform.machine()}), "
-            f"load {where.load_before:.1f} before the start, Python {sys.version.split()[0]}, {versions}. PostgreSQL with "
-            "fsync, quorum queues, confirms, inboxes and history on; traces off. "
-            f"{where.in_flight} sagas at a time, but for DBOS as many as it has threads: more make it slower. DBOS and "
-            "Restate with steps in process send no messages; DBOS is called as a function, without HTTP."
+            f"{where.at:%d %B %Y}, revision {where.revision}, {os.cpu_count()} processors ({platform.machine()}), load "
+            f"{where.load_before:.1f} before the start, Python {sys.version.split()[0]}, {versions}. PostgreSQL with "
+            f"fsync, quorum queues, confirms, inboxes and history on; traces off. {where.in_flight} sagas at a time, "
+            "but for DBOS as many as it has threads: more make it slower. DBOS and Restate with steps in process send "
+            "no messages; DBOS is called as a function, without HTTP."
         ),
     ]
 

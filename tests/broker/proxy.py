@@ -18,6 +18,7 @@ class Proxy:
         self.open = asyncio.Event()
         self.open.set()
         self.accepted = 0
+        self.passed_bytes = 0  # in both directions
         self.arrived = asyncio.Event()  # somebody connected
         self.held = asyncio.Event()  # something was sent that did not pass
         self._streams: set[asyncio.Task[None]] = set()
@@ -50,6 +51,7 @@ class Proxy:
                     self.held.set()
                     await self.open.wait()
                 sink.write(chunk)
+                self.passed_bytes += len(chunk)
                 await sink.drain()
         except OSError:
             pass  # one side went away: the other is told below
