@@ -36,10 +36,16 @@ class Lab:
         return Ours(self.servers, f"{label}_", in_flight or self.in_flight, shape)
 
     async def race(
-        self, part: Part, entries: Sequence[Entry], *, kinds: Sequence[Kind] = ("busy", "alone"), fails: bool = False
+        self,
+        part: Part,
+        entries: Sequence[Entry],
+        *,
+        kinds: Sequence[Kind] = ("busy", "alone"),
+        fails: bool = False,
+        limits: Sequence[Entry] = (),
     ) -> None:
-        """Let them take turns, and compare the first with each of the others."""
-        async with started(entries, part, self.tell) as there:
+        """Let them take turns, and compare the first with each of the others, but for the limits."""
+        async with started([*entries, *limits], part, self.tell) as there:
             await race(there, part, self.pace, self.servers.dsn, self.tell, kinds=kinds, fails=fails)
         first, *others = [entry.name for entry in entries]
         part.compare(first, others)

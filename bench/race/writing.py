@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from statistics import median
 
 from bench.race.results import Kind, Part, kinds
 
@@ -123,9 +124,9 @@ def _busy(part: Part, names: Sequence[str]) -> list[str]:
 
 
 def _by_process(part: Part, name: str) -> str:
-    """CPU-seconds per 1,000 sagas of each process, the client last."""
-    last = part.of(name, "busy")[-1].cpu_seconds_per_1000
-    return ", ".join(f"{who} {number(seconds)}" for who, seconds in last.items())
+    """CPU-seconds per 1,000 sagas of each process: medians, the client last."""
+    rounds = [one.cpu_seconds_per_1000 for one in part.of(name, "busy")]
+    return ", ".join(f"{who} {number(median(one[who] for one in rounds))}" for who in rounds[0])
 
 
 def _waiting(part: Part, names: Sequence[str], kind: Kind) -> list[str]:

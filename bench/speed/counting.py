@@ -105,7 +105,7 @@ class CountingBroker:
     async def publish(self, address: Address, body: bytes, *, transient: bool = False) -> Confirm:
         if not transient:  # heartbeats don't depend on sagas
             self.messages[address.lane] += 1
-            self.items[address.lane] += len(decode(body)[1])
+            self.items[address.lane] += len(decode(body))
             self.body_bytes[address.lane] += len(body)
         return await self._broker.publish(address, body, transient=transient)
 
