@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.errors import StoreUnavailable
+from coordinator.saga.changing import replace
 from coordinator.saga.record import dump, dump_step, load_saga, load_step
 from coordinator.saga.state import Saga, StepRun, wake_at
 from coordinator.store.bulk import Bulk, columns_of, encode, insert_rows
