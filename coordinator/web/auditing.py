@@ -13,6 +13,7 @@ from coordinator.store.ids import new_id
 from coordinator.web.asking import Asking, asking
 
 facts_max, fact_chars_max = 20, 200
+ours = frozenset({"id", "definition", "status"})  # ids, and names that were checked: there is no secret in them
 
 
 class Auditing:
@@ -63,6 +64,8 @@ def _small(facts: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     if not facts:
         return None
     return {
-        name: value if value is None or isinstance(value, bool | int | float) else redact(str(value)[:fact_chars_max])
+        name: value
+        if value is None or name in ours or isinstance(value, bool | int | float)
+        else redact(str(value)[:fact_chars_max])
         for name, value in list(facts.items())[:facts_max]
     }

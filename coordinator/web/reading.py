@@ -169,9 +169,10 @@ async def check_request(request: Asked) -> None:
 async def check_parameters(request: Asked) -> None:
     """Before any handler: the query has only parameters that the route knows, once each, of text that can be kept."""
     errors = []
-    known = _query_names(request)
+    given = list(request.query_params.multi_items())
+    known = _query_names(request) if given else set()
     seen: set[str] = set()
-    for name, value in request.query_params.multi_items():
+    for name, value in given:
         if name not in known:
             hint = f"this route knows {', '.join(sorted(known))}" if known else "this route knows none"
             errors.append(ProblemError("unknown parameter", parameter=name[:100], hint=hint))
