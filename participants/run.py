@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from sqlalchemy import MetaData, Table
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
@@ -84,7 +85,8 @@ def main(service: Service, arguments: Sequence[str] | None = None) -> int:
     options = _options(service.name, arguments)
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)-7s %(name)s  %(message)s")
     try:
-        asyncio.run(_serve(service, options))
+        with asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
+            runner.run(_serve(service, options))
     except (BrokerError, InboxError) as error:
         print(f"{service.name}: {error}", file=sys.stderr)
         return 1

@@ -141,7 +141,12 @@ async def check_engine(engine: AsyncEngine) -> None:
 
 def clock(connection: AsyncConnection) -> ColumnElement[float]:
     """The database's clock in Unix seconds, now and not when the transaction began."""
-    if connection.dialect.name == "postgresql":
+    return clock_of(connection.dialect.name)
+
+
+def clock_of(dialect: str) -> ColumnElement[float]:
+    """As `clock`, for a statement that is made once."""
+    if dialect == "postgresql":
         return literal_column("extract(epoch from clock_timestamp())::double precision")
     return literal_column("(julianday('now') - 2440587.5) * 86400.0")
 
@@ -153,11 +158,11 @@ def insert_once(connection: AsyncConnection, table: Table, row: dict[str, Any]) 
     return sqlite.insert(table).values(row).on_conflict_do_nothing()
 
 
-def rows_as_parameter(connection: AsyncConnection, columns: Mapping[str, TypeEngine[Any]]) -> Select[Any]:
+def rows_as_parameter(dialect: str, columns: Mapping[str, TypeEngine[Any]]) -> Select[Any]:
     """Many rows as one parameter, "rows": a JSON array of arrays, in the columns' order. The statement that selects
     from it is the same for one row and for many."""
     given = bindparam("rows", type_=Text())
-    if connection.dialect.name == "postgresql":
+    if dialect == "postgresql":
         each = func.json_array_elements(cast(given, postgresql.JSON)).table_valued("value", name="each")
         found = [
             cast(each.c.value.op("->>")(literal_column(str(place))), kind).label(name)
@@ -174,14 +179,14 @@ def rows_as_parameter(connection: AsyncConnection, columns: Mapping[str, TypeEng
 
 
 def insert_from(
-    connection: AsyncConnection,
+    dialect: str,
     table: Table,
     columns: Sequence[str],
     rows: Select[Any],
     fixed: Sequence[ColumnElement[Any]],
 ) -> Any:
     """Insert these rows, with the same further values for each: an INSERT that knows ON CONFLICT."""
-    insert = postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
     return insert.from_select(list(columns), rows.add_columns(*fixed))
 
 
