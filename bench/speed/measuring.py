@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from bench.speed.costs import resident_bytes, spent
+from bench.speed.costs import Spent, resident_bytes, spent
 from bench.speed.load import load
 from bench.speed.product import Product, coordinator_database
 
@@ -28,6 +28,7 @@ class Figures:
     cpu_seconds_per_1000: Mapping[str, float]  # by who, the client included
     transactions: Mapping[str, float]  # by database
     log_bytes: float
+    whole_pages: float  # in the log; they grow fewer the more sagas there are between two checkpoints
     resident_mebibytes: Mapping[str, float]  # the most that one process of them had
     wrong: int = 0
 
@@ -58,16 +59,14 @@ async def measure(
     if tally.wrong:
         raise RuntimeError(f"{len(tally.wrong)} of {last} ended otherwise; the first: {tally.wrong[0]}")
     memory = {kind: max(map(resident_bytes, pids), default=0) / mebibyte for kind, pids in product.pids().items()}
-    return figures(in_flight, tally.seconds[first:last], taken, used.seconds, used.transactions, used.log_bytes, memory)
+    return figures(in_flight, tally.seconds[first:last], taken, used, memory)
 
 
 def figures(
     in_flight: int,
     sagas: list[float],
     seconds: float,
-    cpu: Mapping[str, float],
-    transactions: Mapping[str, int],
-    log_bytes: int,
+    used: Spent,
     memory: Mapping[str, float],
 ) -> Figures:
     """Totals of a measurement as figures of a saga."""
@@ -78,8 +77,9 @@ def figures(
         sagas_per_second=len(sagas) / seconds,
         p50_ms=ordered[len(ordered) // 2] * 1000,
         p99_ms=ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] * 1000,
-        cpu_seconds_per_1000={who: total / count * 1000 for who, total in cpu.items()},
-        transactions={name: total / count for name, total in transactions.items()},
-        log_bytes=log_bytes / count,
+        cpu_seconds_per_1000={who: total / count * 1000 for who, total in used.seconds.items()},
+        transactions={name: total / count for name, total in used.transactions.items()},
+        log_bytes=used.log_bytes / count,
+        whole_pages=used.whole_pages / count,
         resident_mebibytes=memory,
     )
