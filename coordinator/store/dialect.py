@@ -191,6 +191,12 @@ class Dialect(ABC):
     async def take_turn(self, connection: AsyncConnection, turn: str) -> None:
         """Wait until nobody else has this turn; it ends with the transaction."""
 
+    changes_many_tables = False  # in one statement
+
+    def differs(self, error: sa.exc.DBAPIError) -> bool:
+        """Whether such a statement was undone because something wasn't as it was expected to be."""
+        return False
+
     @abstractmethod
     def passes(self, error: BaseException) -> bool:
         """Whether the whole transaction may be repeated: the error comes from the moment, not from the statement."""
@@ -229,6 +235,12 @@ class Postgres(Dialect):
         "57P03": "starting up",
     }
     passing_classes: Mapping[str, str] = {"08": "connection"}
+
+    changes_many_tables = True
+
+    def differs(self, error: sa.exc.DBAPIError) -> bool:
+        state = getattr(error.orig, "sqlstate", None)
+        return state in ("22012", "23505")  # division by zero, a key that is there already
 
     # Every statement of the coordinator finds its rows by key. A plan made while a table was empty would scan it,
     # and is kept for as long as the connection lives; so scans and hashes are ruled out, and the plan never changes.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -79,12 +80,20 @@ async def test_the_hot_statements_use_their_indexes(filled: Database) -> None:
     async def release() -> None:
         await relay_side.release([row.id for row in commands], "a", available_at=noon, maybe_sent=False)
 
+    revision = iter(range(1, 9))
+
+    async def commit_at_once() -> None:
+        """As above, with nothing that needs statements of its own."""
+        expected = next(revision)
+        await store.commit([moved(replace(one, revision=expected)) for one in kept], now=noon)
+
     engine_side: list[tuple[Work, set[str]]] = [
         (lambda: store.load(ids), {"sagas_pkey", "steps_pkey"}),
         (lambda: store.unsent(ids), {"outbox_pkey"}),
         (lambda: store.due(later(0), 100), {"sagas_due"}),
         (lambda: relay_side.claim("a", now=noon, lease_until=later(9), limit=100), {"outbox_available"}),
         (release, {"outbox_pkey"}),
+        (commit_at_once, {"sagas_pkey"}),
         (commit, {"sagas_pkey", "outbox_pkey"}),
     ]
     reading: list[tuple[Work, set[str]]] = [
