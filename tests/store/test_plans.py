@@ -15,6 +15,7 @@ from coordinator.store.outbox import OutboxStore
 from coordinator.store.reader import SagaReader
 from coordinator.store.sagas import SagaStore
 from coordinator.store.samples import SampleReader
+from coordinator.store.settled import SettledSagas
 from coordinator.store.values import SagaFilter
 from tests.store.explaining import Work, misfits
 from tests.store.made import command, later, moved, new, noon, saga
@@ -62,7 +63,7 @@ async def filled(fresh_postgres_url: str) -> AsyncIterator[Database]:
 
 async def test_the_hot_statements_use_their_indexes(filled: Database) -> None:
     store, reader, relay_side = SagaStore(filled), SagaReader(filled), OutboxStore(filled)
-    samples = SampleReader(filled)
+    samples, settled = SampleReader(filled), SettledSagas(filled)
     long_ago = epoch + timedelta(microseconds=500)
     kept = [saga() for _ in range(50)]
     commands = [command(one) for one in kept]
@@ -85,6 +86,7 @@ async def test_the_hot_statements_use_their_indexes(filled: Database) -> None:
         (lambda: store.due(later(0), 100), {"sagas_due"}),
         (lambda: relay_side.claim("a", now=noon, lease_until=later(9), limit=100), {"outbox_available"}),
         (release, {"outbox_pkey"}),
+        (lambda: settled.forget("rare", later(9)), {"sagas_by_definition", "idempotency_by_saga", "history_pkey"}),
         (commit, {"sagas_pkey", "outbox_pkey"}),
     ]
     reading: list[tuple[Work, set[str]]] = [
