@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -27,7 +28,7 @@ def settled(database: Database) -> SettledSagas:
     return SettledSagas(database)
 
 
-async def ended(store: SagaStore, *, seconds: float = 60, **values: object) -> Saga:
+async def ended(store: SagaStore, *, seconds: float = 60, **values: Any) -> Saga:
     """A saga with two tags and a key, which was started at noon and has ended so many seconds later."""
     begun = saga(tags=("old", "vip", "old"), **values)
     row = command(begun)
