@@ -94,8 +94,7 @@ async def build(
         token=token,
         private=settings.notifications_private,
     )
-    secret = settings.reply_secret.get_secret_value() if settings.reply_secret else ""
-    trust = Trust.of(None if settings.embedded_broker else settings.broker_participant_user, secret)
+    trust = _trust(settings)
     relay, engine, timers = _movers(
         *(settings, stores, definitions, fleet, broker, time, token),
         observers=(*observers, courier.observe),
@@ -108,9 +107,7 @@ async def build(
     listing = Listing(stores.reader, fleet, now=time.now, in_flight=relay.in_flight, connected=lambda: broker.connected)
     bulks = Bulks(stores.bulks, stores.sagas, stores.reader, listing, definitions, engine, now=time.now, token=token)
     parts = (definitions, fleet, engine, relay, timers, dead_letters, replies, listing, bulks)
-    claims = (settings.oidc_roles_claim, settings.oidc_name_claim, settings.oidc_roles)
-    provider = provider_of(settings.oidc_issuer, settings.oidc_audience, settings.oidc_jwks_url, *claims)
-    access = Access(stores.keys, stores.audit, time.now, provider=provider)
+    access = _access(settings, stores, time)
     pressure = Pressure(stores.outbox, engine, settings.outbox_rows_max)
     forgetting = _forgetting(settings, stores, definitions, time)
     app = App(settings, database, time, broker, stores, *parts, subscriptions, courier, access, pressure, forgetting)
@@ -166,6 +163,19 @@ def _movers(
     )
     timers = Timers(stores.sagas, engine, clock.now)
     return relay, engine, timers
+
+
+def _trust(settings: Settings) -> Trust:
+    """Whose replies are believed."""
+    secret = settings.reply_secret.get_secret_value() if settings.reply_secret else ""
+    return Trust.of(None if settings.embedded_broker else settings.broker_participant_user, secret)
+
+
+def _access(settings: Settings, stores: Stores, clock: DatabaseClock) -> Access:
+    """Who may ask: whom keys name, and an identity provider if there is one."""
+    claims = (settings.oidc_roles_claim, settings.oidc_name_claim, settings.oidc_roles)
+    provider = provider_of(settings.oidc_issuer, settings.oidc_audience, settings.oidc_jwks_url, *claims)
+    return Access(stores.keys, stores.audit, clock.now, provider=provider)
 
 
 def _forgetting(settings: Settings, stores: Stores, definitions: Definitions, clock: DatabaseClock) -> Forgetting:
