@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     notifications_private: bool = Field(
         default=False, description="webhooks may go by http to any port of any address: for development"
     )
+    allowed_hosts: str = Field(
+        default="", description="names by which it answers where nobody is asked who they are, beside localhost"
+    )
     plaintext_to: str = Field(
         default="", description="hosts that are spoken to unencrypted, with commas between them; none: this machine"
     )

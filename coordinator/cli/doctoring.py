@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 
 from amends.client import Client
 from amends.errors import AmendsError, BrokerError
-from coordinator.cli.addresses import is_loopback, masked, shown
+from coordinator.cli.addresses import masked, shown
 from coordinator.config import Settings
 from coordinator.errors import StoreUnavailable, UnsupportedDatabase
 from coordinator.saga.state import SagaStatus
@@ -34,6 +34,7 @@ from coordinator.store.outbox import OutboxStore
 from coordinator.store.reader import SagaReader
 from coordinator.store.stored import sqlite_file
 from coordinator.store.values import DeadLetterFilter, DeadLetterStatus
+from coordinator.web.sites import is_loopback
 
 check_seconds_max = 12.0
 skew_warns, skew_fails = timedelta(seconds=1), timedelta(seconds=60)

@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
 
-from coordinator.cli.addresses import is_loopback
 from coordinator.config import Settings
+from coordinator.web.sites import is_loopback
 
 default_credentials = {("guest", "guest"), ("postgres", "postgres"), ("admin", "admin"), ("user", "password")}
 encrypted = {"require", "verify-ca", "verify-full"}

@@ -148,17 +148,6 @@ def _named(request: Asked) -> str | None:
 # --- parameters -------------------------------------------------------------------------------------------------------
 
 
-async def check_request(request: Asked) -> None:
-    """Before any handler: what a browser sends for another site's page changes nothing, and the query is known.
-
-    Nobody is asked who they are, so whoever can make a person open a page could otherwise ask for a verb in a form.
-    """
-    site = request.headers.get("sec-fetch-site", "none")  # said by browsers, and out of a page's reach
-    if request.method not in harmless and site not in ("none", "same-origin"):
-        raise Refusal("other-site", "open the dashboard itself, or ask from outside a browser")
-    await check_parameters(request)
-
-
 async def check_parameters(request: Asked) -> None:
     """Before any handler: the query has only parameters that the route knows, once each, of text that can be kept."""
     errors = []
