@@ -9,9 +9,6 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-
-import sqlalchemy as sa
 
 from amends.broker import Broker
 from amends.local import LocalBroker
@@ -47,6 +44,7 @@ from coordinator.replies import Replies
 from coordinator.saga.event import Published
 from coordinator.store.database import Database, DatabaseClock
 from coordinator.store.migration import migrate
+from coordinator.store.stored import prepared
 from coordinator.store.stores import Stores
 from coordinator.store.values import OutboxRow
 from coordinator.supervisor import Supervisor
@@ -186,15 +184,19 @@ async def build(
     listing = Listing(stores.reader, fleet, now=time.now, in_flight=relay.in_flight, connected=lambda: broker.connected)
     bulks = Bulks(stores.bulks, stores.sagas, stores.reader, listing, definitions, engine, now=time.now, token=token)
     parts = (definitions, fleet, engine, relay, timers, dead_letters, replies, listing, bulks)
-    claims = (settings.oidc_roles_claim, settings.oidc_name_claim, settings.oidc_roles)
-    provider = provider_of(settings.oidc_issuer, settings.oidc_audience, settings.oidc_jwks_url, *claims)
-    access = Access(stores.keys, stores.audit, time.now, provider=provider)
-    app = App(settings, database, time, broker, stores, *parts, subscriptions, courier, access)
+    app = App(settings, database, time, broker, stores, *parts, subscriptions, courier, _access(settings, stores, time))
     app.telemetry = own_telemetry
     if settings.diagnosis:
         app.diagnosis = _diagnosis(app, token, telemetry)
         engine.observe(app.diagnosis.watch.observe)
     return app
+
+
+def _access(settings: Settings, stores: Stores, time: DatabaseClock) -> Access:
+    """Who may come in."""
+    claims = (settings.oidc_roles_claim, settings.oidc_name_claim, settings.oidc_roles)
+    provider = provider_of(settings.oidc_issuer, settings.oidc_audience, settings.oidc_jwks_url, *claims)
+    return Access(stores.keys, stores.audit, time.now, provider=provider)
 
 
 def _movers(
@@ -393,11 +395,3 @@ async def open_broker(settings: Settings, name: str) -> Broker:
 def worker_name() -> str:
     """Unique per process, so that no two processes ever hold each other's leases (EC-48)."""
     return f"{socket.gethostname()[:100]}-{os.getpid()}-{secrets.token_hex(4)}"
-
-
-def prepared(database_url: str) -> str:
-    """The URL, with the folder of an SQLite file there to hold it."""
-    url = sa.make_url(database_url)
-    if url.get_backend_name() == "sqlite" and url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    return database_url

@@ -136,7 +136,7 @@ def _directly(work: Callable[[Any, datetime], Awaitable[Answer]]) -> Answer:
     settings = settings_or_end()
 
     async def working() -> Answer:
-        from coordinator.app import prepared
+        from coordinator.store.stored import prepared
 
         async with Database.open(prepared(settings.database_url), application_name="amends keys") as database:
             if not await database.check_schema():

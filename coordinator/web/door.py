@@ -29,8 +29,9 @@ cookie_name = "amends_session"
 own_header = "x-amends-dashboard"  # no page of another site can send it: browsers would ask us first
 header_chars_max = 9000
 looked_again_seconds = 15.0  # at who listens to a stream: their key may have ended meanwhile
-noted = ("id", "name", "definition", "version", "status", "revision", "scope", "mode", "role", "payloads", "expires_at",
-         "until", "ends_at", "rate_per_second", "verdict", "target", "created", "total", "waiting")  # fmt: skip
+noted = ("id", "name", "definition", "version", "status", "state", "revision", "scope", "mode", "role", "payloads",
+         "expires_at", "until", "ends_at", "ended_by", "rate_per_second", "verdict", "target", "created", "waiting",
+         "verb", "handled", "attempts", "outcome", "switched_to")  # fmt: skip
 
 
 @dataclasses.dataclass(slots=True)

@@ -129,6 +129,7 @@ def actor_of(request: Asked, stated: str | None) -> str:
     whom they ask for. Where nobody is asked who they are, it is what they say, or nobody in particular."""
     named, now = stated or _named(request), asking()
     if now.principal is None or not now.principal.known:
+        now.on_behalf_of = named
         return named or "anonymous"
     now.on_behalf_of = None if named == now.principal.name else named
     return now.principal.name

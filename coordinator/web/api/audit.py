@@ -22,7 +22,8 @@ from coordinator.web.reading import aware, bad_parameter, next_link
 class Audited:
     """A request that was to change something. `who` showed who they are, by `via`; `on_behalf_of` is whom they named.
 
-    `before` and `after` are a few facts of what it was about; `problem` is why it was refused.
+    `before` and `after` are a few facts of what it was about, none before where it began; `problem` is why it was
+    refused.
     """
 
     id: str
@@ -88,8 +89,8 @@ def _shown(entry: AuditEntry) -> Audited:
         action=entry.action,
         target=entry.target,
         why=entry.why,
-        before=dict(entry.before) if entry.before else None,
-        after=dict(entry.after) if entry.after else None,
+        before=None if entry.before is None else dict(entry.before),
+        after=None if entry.after is None else dict(entry.after),
         status=entry.status,
         problem=entry.problem,
         request_id=entry.request_id,
