@@ -196,7 +196,7 @@ def _access(settings: Settings, stores: Stores, time: DatabaseClock) -> Access:
     """Who may come in."""
     claims = (settings.oidc_roles_claim, settings.oidc_name_claim, settings.oidc_roles)
     provider = provider_of(settings.oidc_issuer, settings.oidc_audience, settings.oidc_jwks_url, *claims)
-    return Access(stores.keys, stores.audit, time.now, provider=provider)
+    return Access(stores.keys, stores.audit, time.now, provider=provider, audit_days=settings.audit_days)
 
 
 def _movers(

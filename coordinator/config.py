@@ -70,6 +70,9 @@ class Settings(BaseSettings):
         description="what the claim's values mean here, as JSON",
     )
     metrics_open: bool = Field(default=True, description="/metrics is for everybody; else for viewers")
+    audit_days: int = Field(
+        default=400, ge=31, le=36500, description="days for which it is kept who asked for what; at least 31"
+    )
     rate_per_second: float = Field(
         default=1000.0, ge=0, le=1e6, description="requests of one key, or one address without; 0: any number"
     )

@@ -85,13 +85,14 @@ def rotate(
 
 @app.command()
 @asks
-def revoke(caller: Caller, key_id: KeyId, direct: Direct = False) -> None:
+def revoke(caller: Caller, key_id: KeyId, reason: Reason = None, direct: Direct = False) -> None:
     """End a key at once, and the dashboard's sessions that were begun with it."""
     if direct:
         ended = _directly(lambda keys, now: _revoke(keys, now, key_id, caller.actor))
     else:
         whole = _whole(caller, key_id)
-        ended = caller.ask(lambda client: client.request("DELETE", path_of("v1", "keys", whole)))
+        why = f"?{urlencode({'reason': reason})}" if reason else ""
+        ended = caller.ask(lambda client: client.request("DELETE", path_of("v1", "keys", whole) + why))
     caller.tell(ended, lambda one: [f"{one['prefix']} of {one['name']} is revoked"])
 
 

@@ -1,9 +1,10 @@
-"""The audit as it is kept: rows are added, and read; the database refuses anything else."""
+"""The audit as it is kept: rows are added, read, and forgotten when old; the database refuses anything else."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ from coordinator.store.bulk import encode, insert_rows
 from coordinator.store.database import Database
 from coordinator.store.dialect import storable
 from coordinator.store.ids import first_id
+from coordinator.store.pruning import delete_old
 from coordinator.store.schema_access import audit
 
 page_max = 200
@@ -32,6 +34,11 @@ class AuditStore:
         """Keep entries, in one transaction. One that is there already stays: a commit may have to be repeated."""
         async with self._database.begin() as connection:
             await self._insert.run(connection, [_record(entry) for entry in entries])
+
+    async def forget(self, before: datetime) -> int:
+        """Delete some of what was entered before then, which must be a month ago; how much."""
+        async with self._database.begin() as connection:
+            return len(await delete_old(connection, audit, _of.id < first_id(before)))
 
     async def page(self, chosen: AuditFilter | None = None, *, limit: int = 50, cursor: str | None = None) -> AuditPage:
         """Entries that fit, newest first, at most `page_max`."""

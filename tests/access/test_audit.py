@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import datetime, timedelta
+
 import pytest
 import sqlalchemy as sa
 
-from coordinator.store.access import Role
+from coordinator.access import access as tidying
+from coordinator.store import pruning
+from coordinator.store.access import AuditEntry, Role
+from coordinator.store.ids import new_id
 from coordinator.store.schema_access import audit
 from tests.access.conftest import as_, audited, key_of
 from tests.waiting import eventually
@@ -79,3 +85,47 @@ async def test_the_database_itself_keeps_the_audit_as_it_is(site: Site) -> None:
         with pytest.raises(sa.exc.DBAPIError, match="the audit is not changed"):
             async with site.app.database.begin() as connection:
                 await connection.execute(statement)
+
+
+async def test_what_is_older_than_it_is_kept_is_forgotten(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tidying, "tidied_seconds", 0.01)
+    monkeypatch.setattr(pruning, "rows_max", 2)
+    now, kept = site.app.clock.now(), site.app.access.audit
+    ages = (500, 401, 450, 430, 600, 399, 0)
+    entries = [_entry(now - timedelta(days=days)) for days in ages]
+    await kept.add(entries)
+    running = asyncio.ensure_future(site.app.access.run())
+
+    async def left() -> bool:
+        return len((await kept.page()).items) <= 2
+
+    await eventually(left, "what is old to be forgotten")
+    running.cancel()
+    await asyncio.wait([running])
+    assert (await kept.page()).items == (entries[-1], entries[-2])
+
+
+async def test_the_database_lets_nobody_forget_the_last_thirty_days(site: Site) -> None:
+    now, kept = site.app.clock.now(), site.app.access.audit
+    young, old = (_entry(now - timedelta(days=days)) for days in (29, 31))
+    await kept.add([young, old])
+    assert await kept.forget(now - timedelta(days=30)) == 1
+    with pytest.raises(sa.exc.DBAPIError, match="the audit is not changed"):
+        await kept.forget(now)
+    assert (await kept.page()).items == (young,)
+
+
+def _entry(at: datetime) -> AuditEntry:
+    facts = (
+        "ada",
+        "admin",
+        "key",
+        None,
+        None,
+        "PUT /v1/healing",
+        "/v1/healing",
+        "why",
+        {"mode": "auto"},
+        {"mode": "off"},
+    )
+    return AuditEntry(new_id(at), at, *facts, 200, None, "r1", "127.0.0.1")
