@@ -63,6 +63,11 @@ class AuditStore:
             items = [_entry(row) for row in rows]
         return AuditPage(tuple(items[:size]), items[size - 1].id if len(items) > size else None)
 
+    async def get(self, entry_id: str) -> AuditEntry | None:
+        async with self._database.reading() as connection:
+            row = (await connection.execute(sa.select(audit).where(_of.id == entry_id))).first()
+        return None if row is None else _entry(row)
+
 
 def _record(entry: AuditEntry) -> tuple[Any, ...]:
     values = {name: getattr(entry, name) for name in _columns}

@@ -16,7 +16,7 @@ from litestar.types import ControllerRouterHandler
 
 from coordinator.access.rates import Rates
 from coordinator.telemetry import release
-from coordinator.web.api.audit import list_audit
+from coordinator.web.api.audit import list_audit, one_entry
 from coordinator.web.api.bulk import Bulks, ask
 from coordinator.web.api.changes import Changes
 from coordinator.web.api.dead_letters import DeadLetters, Outbox
@@ -81,6 +81,7 @@ controllers: tuple[ControllerRouterHandler, ...] = (
     Sessions,
     Keys,
     list_audit,
+    one_entry,
 )
 
 

@@ -68,6 +68,7 @@ KINDS: Mapping[str, Kind] = {
     "unknown-incident": Kind(404, "There is no such incident"),
     "unknown-report": Kind(404, "There is no such report, or not yet"),
     "unknown-notification": Kind(404, "There is no such notification"),
+    "unknown-entry": Kind(404, "There is no such entry in the audit"),
     "unknown-key": Kind(404, "There is no such key, or it has been revoked or followed"),
     "unknown-subscription": Kind(404, "There is no such subscription, or it has ended"),
     "unknown-remedy": Kind(404, "There is no such remedy"),

@@ -74,6 +74,8 @@ async def test_the_audit_is_read_in_pages_and_by_time(site: Site) -> None:
         assert len(found) == 5
         assert found == sorted(found, reverse=True)
         (first, *_) = await audited(site, admin)
+        assert (await ada.get(f"/v1/audit/{first['id']}")).json() == first
+        problem_of(await ada.get("/v1/audit/none"), 404, "unknown-entry")
         assert await audited(site, admin, until="2020-01-01T00:00:00Z") == []
         assert len(await audited(site, admin, since="2020-01-01T00:00:00Z", who=first["who"])) == 5
 

@@ -9,12 +9,12 @@ from urllib.parse import urlencode
 
 from litestar import Response, get
 from litestar.di import NamedDependency
-from litestar.params import FromQuery
+from litestar.params import FromPath, FromQuery
 
 from coordinator.store.access import AuditEntry, AuditFilter
 from coordinator.store.audit import page_max
 from coordinator.web.desk import Desk
-from coordinator.web.problems import documented
+from coordinator.web.problems import Refusal, documented
 from coordinator.web.reading import aware, bad_parameter, next_link
 
 
@@ -75,6 +75,14 @@ async def list_audit(
         }
         more = "/v1/audit?" + urlencode({**filters, "limit": limit, "cursor": page.cursor})
     return Response(AuditList(tuple(map(_shown, page.items)), more), headers=next_link(more))
+
+
+@get("/v1/audit/{entry_id:str}", summary="One entry", tags=["access"], responses=documented("unknown-entry"))
+async def one_entry(desk: NamedDependency[Desk], entry_id: FromPath[str]) -> Audited:
+    found = await desk.coordinator.access.audit.get(entry_id)
+    if found is None:
+        raise Refusal("unknown-entry", f"no entry {entry_id[:100]}, or it was forgotten")
+    return _shown(found)
 
 
 def _shown(entry: AuditEntry) -> Audited:
