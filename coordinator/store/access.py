@@ -79,6 +79,7 @@ class AuditFilter:
     who: str | None = None
     action: str | None = None
     target: str | None = None
+    under: str | None = None  # this target, and those whose path goes on from it
     since: datetime | None = None
     until: datetime | None = None
 

@@ -51,6 +51,9 @@ class AuditStore:
             (_of.target, chosen.target),
         ]
         query = query.where(*(column == value for column, value in equal if value is not None))
+        if chosen.under is not None:
+            beyond = sa.and_(_of.target > f"{chosen.under}/", _of.target < f"{chosen.under}0")  # 0 follows the slash
+            query = query.where(sa.or_(_of.target == chosen.under, beyond))
         # Ids begin with the millisecond, so that a time is a place in their order.
         if chosen.since is not None:
             query = query.where(_of.id >= first_id(chosen.since))

@@ -37,6 +37,8 @@ async def test_a_verb_is_audited_with_who_why_before_and_after(site: Site) -> No
         assert entry["after"]["revision"] > entry["before"]["revision"]
         problem_of(await olga.post(f"/v1/sagas/{saga_id}/close", json={"reason": "no"}), 409, "verb-refused")
         (entry,) = await audited(site, admin, target=f"/v1/sagas/{saga_id}/close")
+        assert len(await audited(site, admin, under=f"/v1/sagas/{saga_id}")) == 2
+        assert await audited(site, admin, under=f"/v1/sagas/{saga_id[:-1]}") == []
         assert (entry["status"], entry["problem"].partition(":")[0]) == (409, "verb-refused")
 
 

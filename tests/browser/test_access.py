@@ -140,7 +140,7 @@ async def test_the_audit_is_filtered_and_shows_what_was_before_and_after(view: V
     await expect(rows).to_have_count(4)
     await expect(view.row("sagas: close")).to_contain_text("verb refused")
 
-    await page.get_by_label("Add a filter").select_option("target")
+    await page.get_by_label("Add a filter").select_option("under")
     await (
         page.get_by_role("textbox", name="subject")
         .or_(page.get_by_role("combobox", name="subject"))
@@ -161,7 +161,9 @@ async def test_the_audit_is_filtered_and_shows_what_was_before_and_after(view: V
     await expect(page.get_by_role("link", name=f"/v1/sagas/{saga_id}/pause")).to_have_attribute(
         "href", f"/sagas/{saga_id}"
     )
-    await page.get_by_role("link", name="everything by them").click()
+    await page.get_by_role("link", name="everything about it").click()
+    await expect(rows).to_have_count(3)
+    await page.get_by_role("button", name="Take away the filter subject").click()
     await expect(rows).to_have_count(4)
 
 

@@ -56,6 +56,7 @@ async def list_audit(
     who: FromQuery[str | None] = None,
     action: FromQuery[str | None] = None,
     target: FromQuery[str | None] = None,
+    under: FromQuery[str | None] = None,
     since: FromQuery[datetime | None] = None,
     until: FromQuery[datetime | None] = None,
     limit: FromQuery[int] = 50,
@@ -63,11 +64,18 @@ async def list_audit(
 ) -> Response[AuditList]:
     if not 1 <= limit <= page_max:
         raise bad_parameter("limit", f"1 to {page_max}")
-    chosen = AuditFilter(who, action, target, aware("since", since), aware("until", until))
+    chosen = AuditFilter(who, action, target, under, aware("since", since), aware("until", until))
     page = await desk.coordinator.access.audit.page(chosen, limit=limit, cursor=cursor)
     more = None
     if page.cursor:
-        stated = {"who": who, "action": action, "target": target, "since": chosen.since, "until": chosen.until}
+        stated = {
+            "who": who,
+            "action": action,
+            "target": target,
+            "under": under,
+            "since": chosen.since,
+            "until": chosen.until,
+        }
         filters = {
             name: value.isoformat() if isinstance(value, datetime) else value
             for name, value in stated.items()

@@ -38,7 +38,7 @@ function Whole({ one }) {
       <div><dt>When</dt><dd>${exactText(one.at)} (<${Ago} at=${one.at} />)</dd></div>
       <div><dt>Why</dt><dd>${one.why ? html`<bdi>${one.why}</bdi>` : html`<span class="none">no reason was given</span>`}</dd></div>
       <div><dt>Subject</dt><dd>${page ? html`<${Link} to=${page} class="mono">${one.target}<//>` : html`<bdi class="mono">${one.target}</bdi>`}
-        ${" "}<${Link} to="audit" query=${{ target: one.target }}>everything about it<//></dd></div>
+        ${" "}<${Link} to="audit" query=${{ under: one.target.split("/").slice(0, 4).join("/") }}>everything about it<//></dd></div>
       <div><dt>Route</dt><dd class="mono">${one.action}</dd></div>
       <div><dt>Answer</dt><dd>${one.status}</dd></div>
       ${one.address && html`<div><dt>From</dt><dd class="mono"><bdi>${one.address}</bdi></dd></div>`}

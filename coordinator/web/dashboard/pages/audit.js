@@ -12,7 +12,7 @@ import { href, useQuery } from "../router.js";
 
 const againMilliseconds = 3_000;
 const pageSize = 50;
-const names = ["who", "action", "target", "since", "until"];
+const names = ["who", "action", "under", "since", "until"];
 
 /** What came of it, in a word. */
 export function Outcome({ of }) {
@@ -52,7 +52,7 @@ export function Audit() {
   const filters = [
     { name: "who", label: "who", options: seen("who"), hint: "the name at the door" },
     { name: "action", label: "action", options: seen("action"), shows: actionText, hint: "POST /v1/sagas/{saga_id}/cancel" },
-    { name: "target", label: "subject", options: seen("target"), hint: "/v1/sagas/…/cancel" },
+    { name: "under", label: "subject", options: seen("target"), hint: "/v1/sagas/…" },
     { name: "since", label: "since", kind: "time" },
     { name: "until", label: "until", kind: "time" },
   ];
@@ -64,7 +64,7 @@ export function Audit() {
     ${list.problem && html`<${Trouble} problem=${list.problem} again=${list.again} />`}
     ${list.rows === null && !list.problem && html`<${Loading} what="Reading the audit…" />`}
     ${list.rows?.length === 0 && (filtered
-      ? html`<${Empty} title="No entry matches." icon="search"><p>Every filter has to be met, to the letter. <button type="button" class="quiet-button" onClick=${clear}>Take the filters away</button></p><//>`
+      ? html`<${Empty} title="No entry matches." icon="search"><p>Every filter has to be met, to the letter; a subject also by what its path goes on to. <button type="button" class="quiet-button" onClick=${clear}>Take the filters away</button></p><//>`
       : html`<${Empty} title="Nobody has changed anything yet." icon="ring"><p>A start, a verb, a pause, a key: whatever somebody asks for is here, done or refused, for as long as it is kept.</p><//>`)}
     ${list.rows?.length > 0 && html`
       <${Table} label="Audit" columns=${columns} rows=${list.rows} keyOf=${(one) => one.id} address=${(one) => href(`audit/${one.id}`)}
