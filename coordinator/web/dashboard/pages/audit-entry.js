@@ -9,7 +9,7 @@ import { Link } from "../router.js";
 import { Outcome, actionText } from "./audit.js";
 
 const paged = ["sagas", "incidents", "definitions", "participants", "dead-letters", "notifications"];
-const ways = { key: "by key", session: "in the dashboard", token: "by the identity provider", open: "nobody was asked who they are" };
+const ways = { key: "by key", session: "in the dashboard", token: "by the identity provider", open: "nobody was asked who they are", database: "on the database itself" };
 
 export function AuditEntry({ id }) {
   const answer = useAnswer(`v1/audit/${encodeURIComponent(id)}`);
