@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from coordinator.access.journal import Journal
 from coordinator.access.keys import Keyring, is_key
@@ -14,32 +14,23 @@ from coordinator.access.tokens import Provider, Tokens
 from coordinator.errors import StoreUnavailable
 from coordinator.store.audit import AuditStore
 from coordinator.store.keys import KeyStore
-from coordinator.supervisor import uncut
 
 log = logging.getLogger(__name__)
 
 tidied_seconds = 60.0
-rounds_max = 20  # of forgetting what was audited, each a transaction
 
 
 class Access:
     """One per coordinator. `keys` and `audit` are for those who list and change what is kept."""
 
     def __init__(
-        self,
-        keys: KeyStore,
-        audit: AuditStore,
-        now: Callable[[], datetime],
-        *,
-        provider: Provider | None = None,
-        audit_days: int = 400,
+        self, keys: KeyStore, audit: AuditStore, now: Callable[[], datetime], *, provider: Provider | None = None
     ) -> None:
         self.keys, self.audit = keys, audit
         self.keyring = Keyring(keys, now)
         self.journal = Journal(audit)
         self._tokens = Tokens(provider) if provider else None
         self._now = now
-        self._audit_kept = timedelta(days=audit_days)
 
     @property
     def provider(self) -> bool:
@@ -62,21 +53,14 @@ class Access:
         return await self._tokens.identify(credential) if self._tokens else None
 
     async def run(self) -> None:
-        """Write now and then when keys were used, and forget old sessions, and what was audited long ago."""
+        """Write now and then when keys were used, and forget old sessions."""
         while True:
             await asyncio.sleep(tidied_seconds)
             try:
                 await self.keyring.flush()
                 await self.keys.prune(self._now())
-                await self._forget()
             except StoreUnavailable as error:
                 log.warning("When keys were used can't be written: %s", error, extra={"action": "keys.unavailable"})
-
-    async def _forget(self) -> None:
-        before = self._now() - self._audit_kept
-        for _ in range(rounds_max):
-            if not await uncut(self.audit.forget(before)):
-                return
 
     async def flush(self) -> None:
         """Write what is not written yet, at the end."""

@@ -141,7 +141,7 @@ def _directly(
     settings = settings_or_end()
 
     async def working() -> Json:
-        from coordinator.store.stored import prepared
+        from coordinator.building import prepared
 
         async with Database.open(prepared(settings.database_url), application_name="amends keys") as database:
             if not await database.check_schema():

@@ -65,9 +65,9 @@ def upgrade() -> None:
     """Bring the database's schema up to date. Several at once wait for each other."""
     from sqlalchemy.exc import DBAPIError
 
+    from coordinator.building import prepared
     from coordinator.errors import StoreUnavailable, UnsupportedDatabase
     from coordinator.store.migration import migrate
-    from coordinator.store.stored import prepared
 
     settings = settings_or_end()
     try:

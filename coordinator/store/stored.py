@@ -24,14 +24,6 @@ def sqlite_file(database_url: str) -> Path | None:
     return Path(url.database or "").resolve() if url.get_backend_name() == "sqlite" else None
 
 
-def prepared(database_url: str) -> str:
-    """The URL, with the folder of an SQLite file there to hold it."""
-    url = sa.make_url(database_url)
-    if url.get_backend_name() == "sqlite" and url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    return database_url
-
-
 @dataclass(frozen=True, slots=True)
 class StoredSaga:
     """A saga out of its record, and what the columns beside the record say of it and of its steps."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
 
-from coordinator.access import access as tidying
 from coordinator.store import pruning
 from coordinator.store.access import AuditEntry, Role
 from coordinator.store.ids import new_id
@@ -92,20 +90,12 @@ async def test_the_database_itself_keeps_the_audit_as_it_is(site: Site) -> None:
 
 
 async def test_what_is_older_than_it_is_kept_is_forgotten(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tidying, "tidied_seconds", 0.01)
     monkeypatch.setattr(pruning, "rows_max", 2)
     now, kept = site.app.clock.now(), site.app.access.audit
     ages = (500, 401, 450, 430, 600, 399, 0)
     entries = [_entry(now - timedelta(days=days)) for days in ages]
     await kept.add(entries)
-    running = asyncio.ensure_future(site.app.access.run())
-
-    async def left() -> bool:
-        return len((await kept.page()).items) <= 2
-
-    await eventually(left, "what is old to be forgotten")
-    running.cancel()
-    await asyncio.wait([running])
+    await site.app.forgetting.sweep()
     assert (await kept.page()).items == (entries[-1], entries[-2])
 
 

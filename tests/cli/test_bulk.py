@@ -94,7 +94,7 @@ async def test_at_a_terminal_one_is_asked_and_sees_a_bar(small_site: Site) -> No
     await three(small_site)
     leader, follower = pty.openpty()
     process = await asyncio.create_subprocess_exec(
-        *command, "cancel", "--tag", "old", "--rate", "1",
+        *command, "cancel", "--tag", "old", "--rate", "0.2",
         env=environment(AMENDS_URL=small_site.url, TERM="xterm", COLUMNS="100"),
         stdin=follower, stdout=follower, stderr=follower, start_new_session=True,
     )  # fmt: skip
