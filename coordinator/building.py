@@ -43,7 +43,7 @@ from coordinator.notifications.subscriptions import Subscriptions
 from coordinator.pressure import Pressure
 from coordinator.relay import Confirmed, Relay
 from coordinator.replies import Replies
-from coordinator.retention import Retention
+from coordinator.retention import AuditRetention, Retention
 from coordinator.saga.event import Published
 from coordinator.store.database import Database, DatabaseClock
 from coordinator.store.migration import migrate
@@ -183,6 +183,7 @@ def _forgetting(settings: Settings, stores: Stores, definitions: Definitions, cl
     kept = timedelta(days=settings.retention_days) if settings.retention_days else None
     kinds: list[Prunable] = [Retention(stores.definitions, definitions, stores.settled, kept)]
     kinds += [stores.dead_letters, stores.notifications]
+    kinds.append(AuditRetention(stores.audit, timedelta(days=settings.audit_days)))
     if settings.diagnosis:
         kinds += [stores.outcomes, stores.occurrences, stores.reports, stores.remedies, stores.incidents]
     return Forgetting(kinds, stores.fleet, clock.now)

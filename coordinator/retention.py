@@ -1,5 +1,5 @@
 """How long sagas are kept once they have ended: as long as the newest version of their definition says, else as long as
-the coordinator is told. A saga that has not ended is never forgotten, whatever its age.
+the coordinator is told. A saga that has not ended is never forgotten, whatever its age. And how long the audit is kept.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from coordinator.definitions import Definitions
 from coordinator.errors import InvalidDefinition, UnknownDefinition
+from coordinator.store.audit import AuditStore
 from coordinator.store.definitions import DefinitionStore, page_max
 from coordinator.store.settled import SettledSagas
 
@@ -50,3 +51,14 @@ class Retention:
             log.warning("Sagas of %s are kept: %s", name, error, extra={"action": "retention.unreadable"})
             return None
         return self._kept if stated is None else timedelta(seconds=stated)
+
+
+class AuditRetention:
+    """Forgets what was audited longer ago than it is kept."""
+
+    def __init__(self, store: AuditStore, kept: timedelta) -> None:
+        self._store, self._kept = store, kept
+
+    async def prune(self, now: datetime) -> int:
+        """Forget some entries; how many. Raises StoreUnavailable."""
+        return await self._store.forget(now - self._kept)

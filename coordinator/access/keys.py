@@ -72,6 +72,7 @@ class Keyring:
         self._known: Mapping[str, ApiKey] = {}
         self._any = False
         self._looked_at: float | None = None
+        self._changes = 0
         self._looking = asyncio.Lock()
         self._used: dict[str, datetime] = {}
 
@@ -103,6 +104,7 @@ class Keyring:
     def forget(self) -> None:
         """A key was made or ended here: look before the next request."""
         self._looked_at = None
+        self._changes += 1
 
     async def session(self, of: Principal) -> tuple[ApiKey, str]:
         """A key for a browser, that ends with the one it is made from, or after hours. Raises StoreUnavailable."""
@@ -148,6 +150,7 @@ class Keyring:
         async with self._looking:
             if self._fresh(seconds):
                 return
+            changes = self._changes
             try:
                 found = await self._store.known()
                 self._any = self._any or bool(found) or await self._store.any()
@@ -157,7 +160,8 @@ class Keyring:
                 log.warning("Keys can't be looked up: those known count", extra={"action": "keys.unavailable"})
                 return
             self._known = {key.prefix: key for key in found}
-            self._looked_at = time.monotonic()
+            # What was changed while it was looked at may not be in it: then the next request looks again.
+            self._looked_at = time.monotonic() if changes == self._changes else None
 
     def _fresh(self, seconds: float) -> bool:
         return self._looked_at is not None and time.monotonic() - self._looked_at < seconds

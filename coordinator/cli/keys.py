@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
@@ -16,8 +16,6 @@ from coordinator.cli.reading import seconds_of
 from coordinator.cli.telling import columns, fail, refused_code, unavailable_code, unknown_code, usage_code
 
 app = typer.Typer(help="API keys: who may ask, and for what.", no_args_is_help=True)
-
-Answer = TypeVar("Answer")
 
 Name = Annotated[str, typer.Argument(help="who it is for: a person, a service, a pipeline")]
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="of the key, or how its prefix begins")]
@@ -49,7 +47,7 @@ def create(
     body = {"name": name, "role": role, "payloads": payloads, "seconds": seconds, "reason": reason}
     stated = {part: value for part, value in body.items() if value is not None}
     if direct:
-        made = _directly(lambda keys, now: _make(keys, now, stated, caller.actor))
+        made = _directly(lambda keys, now: _make(keys, now, stated, caller.actor), because=reason, by=caller.actor)
     else:
         made = caller.ask(lambda client: client.request("POST", "/v1/keys", body=stated))
     caller.tell(made, _made_lines)
@@ -85,13 +83,14 @@ def rotate(
 
 @app.command()
 @asks
-def revoke(caller: Caller, key_id: KeyId, direct: Direct = False) -> None:
+def revoke(caller: Caller, key_id: KeyId, reason: Reason = None, direct: Direct = False) -> None:
     """End a key at once, and the dashboard's sessions that were begun with it."""
     if direct:
-        ended = _directly(lambda keys, now: _revoke(keys, now, key_id, caller.actor))
+        ended = _directly(lambda keys, now: _revoke(keys, now, key_id, caller.actor), because=reason, by=caller.actor)
     else:
         whole = _whole(caller, key_id)
-        ended = caller.ask(lambda client: client.request("DELETE", path_of("v1", "keys", whole)))
+        path = path_of("v1", "keys", whole)
+        ended = caller.ask(lambda client: client.request("DELETE", path, query={"reason": reason}))
     caller.tell(ended, lambda one: [f"{one['prefix']} of {one['name']} is revoked"])
 
 
@@ -126,22 +125,32 @@ def _made_lines(made: Json) -> list[str]:
 # --- on the database itself -------------------------------------------------------------------------------------------
 
 
-def _directly(work: Callable[[Any, datetime], Awaitable[Answer]]) -> Answer:
-    """Do something with the keys of the database that the settings name. Ends the command where it can't be had."""
+def _directly(
+    work: Callable[[Any, datetime], Awaitable[Json]], *, by: str | None = None, because: str | None = None
+) -> Json:
+    """Do something with the keys of the database that the settings name. Ends the command where it can't be had.
+
+    With `by` it changes something, which is audited.
+    """
     from coordinator.cli.running import settings_or_end
     from coordinator.errors import StoreUnavailable, UnsupportedDatabase
+    from coordinator.store.audit import AuditStore
     from coordinator.store.database import Database
     from coordinator.store.keys import KeyStore
 
     settings = settings_or_end()
 
-    async def working() -> Answer:
+    async def working() -> Json:
         from coordinator.building import prepared
 
         async with Database.open(prepared(settings.database_url), application_name="amends keys") as database:
             if not await database.check_schema():
                 fail("the database's schema is not this release's: run `amends db upgrade`", refused_code)
-            return await work(KeyStore(database), await database.now())
+            now = await database.now()
+            done = await work(KeyStore(database), now)
+            if by is not None:
+                await AuditStore(database).add([_entry(done, now, by, because)])
+            return done
 
     try:
         return asyncio.run(working())
@@ -149,6 +158,36 @@ def _directly(work: Callable[[Any, datetime], Awaitable[Answer]]) -> Answer:
         fail(str(error), usage_code)
     except (StoreUnavailable, OSError) as error:
         fail(f"the database can't be reached: {error}", unavailable_code)
+
+
+def _entry(key: Json, now: datetime, by: str, because: str | None) -> Any:
+    """What the audit says of a key that was made or revoked here, as of one that was over the API."""
+    from coordinator.diagnosis.redaction import redact
+    from coordinator.store.access import AuditEntry
+    from coordinator.store.ids import new_id
+
+    made = key["key"] is not None
+    facts = {"id": key["id"], "name": key["name"], "role": str(key["role"])}
+    return AuditEntry(
+        id=new_id(now),
+        at=now,
+        who=by,
+        role="admin",
+        via="database",
+        key_id=None,
+        on_behalf_of=None,
+        action="POST /v1/keys" if made else "DELETE /v1/keys/{key_id}",
+        target="/v1/keys" if made else f"/v1/keys/{key['id']}",
+        why=redact(because) if because else None,
+        before={} if made else {**facts, "valid": True},
+        after={**facts, "payloads": key["payloads"], "expires_at": key["expires_at"]}
+        if made
+        else {**facts, "valid": False},
+        status=201 if made else 200,
+        problem=None,
+        request_id="amends keys",
+        address=None,
+    )
 
 
 async def _make(keys: Any, now: datetime, stated: Json, by: str) -> Json:

@@ -11,7 +11,7 @@ from coordinator.saga.state import FINAL, Direction, SagaStatus, StepStatus
 from coordinator.store.dialect import Key, Moment, changes_often, partial_index
 from coordinator.store.values import BulkState, CommandKind, DeadLetterStatus, HoldScope
 
-revision = "0006"  # the migration that leads to these tables
+revision = "0007"  # the migration that leads to these tables
 
 metadata = sa.MetaData(
     naming_convention={

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 
 from coordinator.access import keys as keyring
 from coordinator.errors import StoreUnavailable
-from coordinator.store.access import Role
+from coordinator.store.access import ApiKey, Role
 from coordinator.store.schema_access import api_keys
 from tests.access.conftest import as_, audited, bearer, key_of
 from tests.web.conftest import Site, chain, problem_of
@@ -137,3 +138,27 @@ async def test_a_session_needs_its_own_header_to_change_anything(site: Site) -> 
     problem_of(await site.http.post("/v1/session", headers=own), 401, "unauthenticated")
     assert (await site.http.delete("/v1/session", headers=own)).status_code == 200
     problem_of(await site.http.get("/v1/sagas", headers=cookie), 401, "unauthenticated")
+
+
+async def test_a_key_that_ends_while_the_keys_are_looked_up_is_worth_nothing_at_once(
+    small_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = await key_of(small_site, Role.VIEWER)
+    ring, store = small_site.app.access.keyring, small_site.app.stores.keys
+    known, looking, ended = store.known, asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> list[ApiKey]:
+        found = await known()
+        looking.set()
+        await ended.wait()
+        return found
+
+    monkeypatch.setattr(store, "known", slowly)
+    asked = asyncio.ensure_future(ring.identify(text))
+    await looking.wait()
+    (key,) = await store.list()
+    await store.revoke(key.id, by="test", now=small_site.app.clock.now())
+    ring.forget()
+    ended.set()
+    await asked
+    assert await ring.identify(text) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ async def test_with_a_first_key_others_may_reach_it_and_are_asked(tmp_path: Path
     early = await amends("keys", "create", "ada", "--direct", **database)
     assert (early.code, "amends db upgrade" in early.err) == (1, True)
     await amends("db", "upgrade", **database)
-    made = await amends("keys", "create", "ada", "--role", "admin", "--direct", "-o", "json", **database)
+    first = ("--role", "admin", "--direct", "--reason", "the first")
+    made = await amends("keys", "create", "ada", *first, "-o", "json", **database)
     assert made.code == 0, made.err
     key = json.loads(made.out)["key"]
 
@@ -35,13 +37,21 @@ async def test_with_a_first_key_others_may_reach_it_and_are_asked(tmp_path: Path
     prefix = second.out[:12]
     rotated = await amends("keys", "rotate", prefix, "--overlap", "1h", AMENDS_KEY=key, **at)
     assert rotated.code == 0, rotated.err
-    revoked = await amends("keys", "revoke", prefix, AMENDS_KEY=key, **at)
+    revoked = await amends("keys", "revoke", prefix, "--reason", "ci is no more", AMENDS_KEY=key, **at)
     assert "is revoked" in revoked.out
     listed = await amends("keys", "list", AMENDS_KEY=key, **at)
     assert [word in listed.out for word in ("valid", "revoked", "ada")] == [True] * 3
 
-    directly = await amends("keys", "revoke", "--direct", json.loads(made.out)["prefix"], **database)
+    first_prefix = json.loads(made.out)["prefix"]
+    directly = await amends("keys", "revoke", "--direct", first_prefix, "--reason", "lost", **database)
     assert directly.code == 0, directly.err
+    with sqlite3.connect(tmp_path / "amends.db", timeout=30) as connection:
+        kept = connection.execute("SELECT via, action, why FROM audit WHERE status < 400 ORDER BY id").fetchall()
+    assert [kept[0], *kept[-2:]] == [
+        ("database", "POST /v1/keys", "the first"),
+        ("key", "DELETE /v1/keys/{key_id}", "ci is no more"),
+        ("database", "DELETE /v1/keys/{key_id}", "lost"),
+    ]
     running.process.send_signal(signal.SIGTERM)
     assert await running.ends() == 0
     assert "revoked" in (await amends("keys", "list", "--direct", **database)).out

@@ -23,6 +23,7 @@ from coordinator.web import seen
 from coordinator.web.api.definitions import nodes_read_max, register
 from coordinator.web.api.saga_list import SagaLists
 from coordinator.web.asking import asking
+from coordinator.web.auditing import before
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk, handle_seconds_max
 from coordinator.web.problems import ProblemError, Refusal, documented
@@ -81,6 +82,7 @@ class Sagas(SagaLists):
         key = idempotency_key(request)
         asked = await read_body(request, StartSaga, nodes=nodes_read_max)
         accepted, repeated = await _start(desk, asked, key, actor_of(request, None))
+        before(**({"id": accepted.id} if repeated else {}))
         headers = {"Location": accepted.links.self, "Retry-After": "1"}
         if repeated:
             headers["Idempotent-Replayed"] = "true"
