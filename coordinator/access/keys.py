@@ -26,8 +26,14 @@ trusted_seconds_max = 60.0  # how long what was known counts while the database 
 used_every = timedelta(minutes=1)  # how exactly it is known when a key was last used
 session_hours_max = 12
 secret_bytes = 32
+distinct_min = 16  # characters of the 43; of chance it has about 30
 
-_shape = re.compile(r"amends_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
+_shape = re.compile(r"amends_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+
+
+def new_text() -> str:
+    """The text of a key that nobody knows."""
+    return f"amends_{secrets.token_hex(6)}_{secrets.token_urlsafe(secret_bytes)}"
 
 
 def mint(
@@ -40,14 +46,22 @@ def mint(
     expires_at: datetime | None = None,
     kind: KeyKind = KeyKind.KEY,
     parent_id: str | None = None,
+    text: str | None = None,
 ) -> tuple[ApiKey, str]:
-    """A new key, and its text, which is never known again."""
-    prefix = secrets.token_hex(6)
-    text = f"amends_{prefix}_{secrets.token_urlsafe(secret_bytes)}"
+    """A new key, and its text, which is never known again; or the key of a text that was made elsewhere.
+
+    Raises ValueError for a text that is no key's, or that nobody needs to guess.
+    """
+    text = text or new_text()
+    shape = _shape.fullmatch(text)
+    if shape is None:
+        raise ValueError("this is no key: amends_, 12 of 0-9a-f, _, and 43 of A-Za-z0-9_-")
+    if len(set(shape[2])) < distinct_min:
+        raise ValueError("this key is not made of chance: `amends keys mint` makes one that is")
     key = ApiKey(
         id=new_id(now),
         kind=kind,
-        prefix=prefix,
+        prefix=shape[1],
         hash=sha256(text.encode()).hexdigest(),
         name=name,
         role=role,

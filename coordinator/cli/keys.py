@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -26,6 +28,10 @@ Direct = Annotated[
 ]
 Lasting = Annotated[str | None, typer.Option("--for", help="how long it is valid, such as 90d; until revoked, if not")]
 Reason = Annotated[str | None, typer.Option("--reason", help="why; it is kept in the audit")]
+Role = Annotated[str, typer.Option("--role", help="viewer, operator or admin")]
+Payloads = Annotated[bool, typer.Option("--payloads", help="it may see what goes through sagas")]
+key_bytes_max = 1000  # of a file that is to hold one
+full = "there are as many keys as there may be: revoke one first"
 names = ("id", "prefix", "name", "role", "payloads", "expires_at", "last_used_at", "state")
 
 
@@ -34,25 +40,74 @@ names = ("id", "prefix", "name", "role", "payloads", "expires_at", "last_used_at
 def create(
     caller: Caller,
     name: Name,
-    role: Annotated[str, typer.Option("--role", help="viewer, operator or admin")] = "viewer",
-    payloads: Annotated[bool, typer.Option("--payloads", help="it may see what goes through sagas")] = False,
+    role: Role = "viewer",
+    payloads: Payloads = False,
     lasting: Lasting = None,
     reason: Reason = None,
     direct: Direct = False,
 ) -> None:
     """Make a key, and print it: it is never shown again."""
+    stated = _stated(caller, name, role, payloads=payloads, lasting=lasting, reason=reason)
+    if direct:
+        made = _directly(lambda keys, now: _make(keys, now, stated, caller.actor))
+    else:
+        made = caller.ask(lambda client: client.request("POST", "/v1/keys", body=stated))
+    caller.tell(made, _made_lines)
+
+
+@app.command()
+def mint() -> None:
+    """Print a key that no coordinator knows yet, for where secrets are kept; `amends keys import` lets it in."""
+    from coordinator.access.keys import new_text
+
+    print(new_text())
+
+
+@app.command("import")
+@asks
+def import_key(
+    caller: Caller,
+    name: Name,
+    role: Role = "viewer",
+    payloads: Payloads = False,
+    lasting: Lasting = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="where the key is; if not, in the environment: AMENDS_KEY")
+    ] = None,
+) -> None:
+    """Let a key in that `amends keys mint` made, on the database itself. Again, nothing changes; it is never printed.
+
+    A key that was revoked stays revoked: to let somebody in again, mint another.
+    """
+    stated = _stated(caller, name, role, payloads=payloads, lasting=lasting)
+    text = _brought(caller, file)
+    kept = _directly(lambda keys, now: _adopt(keys, now, stated, caller.actor, text))
+    caller.tell(kept, lambda one: [_kept_line(one)])
+
+
+def _stated(
+    caller: Caller, name: str, role: str, *, payloads: bool, lasting: str | None, reason: str | None = None
+) -> Json:
+    """What a key is to be. Ends the command over what none can be."""
     seconds = seconds_of(lasting, "for") if lasting else None
     if role not in ("viewer", "operator", "admin"):
         caller.fail(f"--role {role}: viewer, operator or admin")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.@:-]{0,62}", name):
         caller.fail(f"{name!r} can't be whom a key is for: letters, digits, and _.@:-")
     body = {"name": name, "role": role, "payloads": payloads, "seconds": seconds, "reason": reason}
-    stated = {part: value for part, value in body.items() if value is not None}
-    if direct:
-        made = _directly(lambda keys, now: _make(keys, now, stated, caller.actor))
-    else:
-        made = caller.ask(lambda client: client.request("POST", "/v1/keys", body=stated))
-    caller.tell(made, _made_lines)
+    return {part: value for part, value in body.items() if value is not None}
+
+
+def _brought(caller: Caller, file: Path | None) -> str:
+    """The key that is to be let in. A profile's is not meant: it is somebody's already."""
+    if file is None:
+        text = os.environ.get("AMENDS_KEY", "")
+        return text or caller.fail("AMENDS_KEY is not set, and no --file is stated: which key?")
+    try:
+        with file.open("rb") as opened:
+            return opened.read(key_bytes_max).decode("ascii", "replace").strip()
+    except OSError as error:
+        caller.fail(f"--file {file}: {error.strerror}")
 
 
 @app.command("list")
@@ -113,6 +168,13 @@ def _line(key: Mapping[str, Any]) -> Json:
     return {**key, "state": "followed" if key["valid"] and key["replaced_by"] else state}
 
 
+def _kept_line(kept: Json) -> str:
+    state = _line(kept)["state"]
+    sees = "sees payloads" if kept["payloads"] else "does not see payloads"
+    is_in = "is let in" if kept["new"] else "was let in before, and stays as it was"
+    return f"{kept['prefix']} of {kept['name']} {is_in}: {kept['role']}, {sees}, {state}"
+
+
 def _made_lines(made: Json) -> list[str]:
     sees = "sees payloads" if made["payloads"] else "does not see payloads"
     until = f"until {made['expires_at']}" if made["expires_at"] else "until it is revoked"
@@ -153,20 +215,41 @@ def _directly(work: Callable[[Any, datetime], Awaitable[Answer]]) -> Answer:
 
 async def _make(keys: Any, now: datetime, stated: Json, by: str) -> Json:
     from coordinator.access.keys import mint
+
+    key, text = mint(**_facts(stated, by, now))
+    if not await keys.add(key):
+        fail(full, refused_code)
+    return _told(key, now, text)
+
+
+async def _adopt(keys: Any, now: datetime, stated: Json, by: str, text: str) -> Json:
+    from coordinator.access.keys import mint
+
+    try:
+        key, _ = mint(text=text, **_facts(stated, by, now))
+    except ValueError as error:
+        fail(str(error), usage_code)
+    kept = await keys.adopt(key)
+    if kept is None:
+        fail(full, refused_code)
+    if kept.hash != key.hash:
+        fail(f"amends_{key.prefix} is how another key begins: mint another", refused_code)
+    return {**_told(kept, now), "new": kept.id == key.id}
+
+
+def _facts(stated: Json, by: str, now: datetime) -> Json:
+    """What a key is made of, beside its text."""
     from coordinator.store.access import Role
 
     seconds = stated.get("seconds")
-    key, text = mint(
-        stated["name"],
-        Role(stated["role"]),
-        payloads=stated["payloads"],
-        by=f"{by} (on the database)",
-        now=now,
-        expires_at=now + timedelta(seconds=seconds) if seconds else None,
-    )
-    if not await keys.add(key):
-        fail("there are as many keys as there may be: revoke one first", refused_code)
-    return _told(key, now, text)
+    return {
+        "name": stated["name"],
+        "role": Role(stated["role"]),
+        "payloads": stated["payloads"],
+        "by": f"{by} (on the database)",
+        "now": now,
+        "expires_at": now + timedelta(seconds=seconds) if seconds else None,
+    }
 
 
 async def _list(keys: Any, now: datetime) -> Json:
