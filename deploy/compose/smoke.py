@@ -193,6 +193,25 @@ def door(stack: Stack, report: Report, port: str = "DASHBOARD_PORT") -> None:
     report.good("who shows no key is asked for one, the shop's key opens what it should, the administrator's the rest")
 
 
+def session(stack: Stack, report: Report, at: list[str]) -> None:
+    """Log in at the last of these as the dashboard does, and look at all of them with what a browser then has."""
+    request = urllib.request.Request(f"http://127.0.0.1:{stack.ports[at[-1]]}/v1/session", method="POST")
+    request.add_header("Authorization", f"Bearer {stack.passwords['ADMIN_KEY']}")
+    names = set()
+    try:
+        with urllib.request.urlopen(request, timeout=30.0) as answer:
+            cookie = str(answer.headers["Set-Cookie"]).partition(";")[0]
+        for port in at:
+            again = urllib.request.Request(f"http://127.0.0.1:{stack.ports[port]}/v1/keys", headers={"Cookie": cookie})
+            with urllib.request.urlopen(again, timeout=30.0) as answer:
+                names = {one["name"] for one in json.loads(answer.read())["items"]}
+    except OSError as error:
+        raise Wrong(f"logging in as the dashboard does: {error}") from error
+    if names != {"admin", "shop"} or stack.passwords["ADMIN_KEY"] in cookie:
+        raise Wrong(f"keys are of {names}, and the browser keeps {cookie.partition('=')[0]}")
+    report.good("the administrator's key logs in to the dashboard" + (", at both coordinators at once" * (len(at) > 1)))
+
+
 def silence(stack: Stack, report: Report) -> None:
     logs = stack.compose("logs", "--no-color", "--no-log-prefix")
     told = [name for name, value in stack.passwords.items() if value in logs]
@@ -276,6 +295,7 @@ def traces(stack: Stack, report: Report, sagas: list[dict[str, Any]]) -> None:
 def second(stack: Stack, report: Report) -> None:
     eventually(lambda: stack.ask("PROXY_PORT", "/readyz")["status"] == "ready", "the proxy")
     door(stack, report, "PROXY_PORT")
+    session(stack, report, ["DASHBOARD_PORT", "PROXY_PORT"])
     saga_id = place(stack, {**book, "simulate": {"charge-card": "slow"}}, "PROXY_PORT")
     stack.compose("stop", "coordinator")
     ended(stack, saga_id, "completed", "PROXY_PORT")
@@ -316,6 +336,7 @@ def run(stack: Stack, report: Report) -> None:
     report.good("built and started")
     stands(stack, report)
     door(stack, report)
+    session(stack, report, ["DASHBOARD_PORT"])
     sagas = orders(stack, report)
     queues(stack, report)
     traces(stack, report, sagas)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -24,24 +24,34 @@ from tests.servers import ephemeral_postgres
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that nobody else has signed, and its key."""
+def certificate(host: str) -> tuple[str, str]:
+    """A certificate for a host that nobody else has signed, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "amends test")]), datetime.now(UTC)
+    who = x509.DNSName(host) if host == "localhost" else x509.IPAddress(ip_address(host))
     made = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([who]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )
-    there, private = folder / "server.crt", folder / "server.key"
-    there.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    plain = serialization.NoEncryption()
-    private.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
-    private.chmod(0o600)
-    return there, private
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return made.public_bytes(pem).decode(), private.decode()
+
+
+async def let_it_speak_tls(url: str, certified: str, key: str) -> None:
+    """Put both into the server's folder, by the server itself, for only it may read its key."""
+    engine = open_engine(url)
+    async with engine.connect() as connection:
+        plain = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        for name, text in (("server.crt", certified), ("server.key", key)):
+            lines = f"SELECT unnest(string_to_array('{text}', E'\\n'))"
+            await plain.exec_driver_sql(f"COPY ({lines}) TO PROGRAM 'umask 077 && cat > {name}'")
+        await plain.exec_driver_sql("ALTER SYSTEM SET ssl = on")
+    await engine.dispose()
 
 
 async def over_tls(engine: AsyncEngine) -> bool:
@@ -62,18 +72,12 @@ def engines(url: str) -> list[AsyncEngine]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """The URL of a PostgreSQL that speaks TLS, and its certificate."""
     with ephemeral_postgres() as database:
-        made = certificate(tmp_path_factory.mktemp("tls"))
-        data = database.directory / "data"
-        owner = data.stat()
-        for file in made:
-            copied = data / file.name
-            copied.write_bytes(file.read_bytes())
-            copied.chmod(0o600)
-            os.chown(copied, owner.st_uid, owner.st_gid)
-        with (data / "postgresql.auto.conf").open("a") as settings:
-            settings.write("ssl = on\n")
+        certified, key = certificate(str(sa.make_url(database.url).host))
+        asyncio.run(let_it_speak_tls(database.url, certified, key))
         database.restart()
-        yield database.url, made[0]
+        root = tmp_path_factory.mktemp("tls") / "root.crt"
+        root.write_text(certified)
+        yield database.url, root
 
 
 async def test_what_the_url_asks_for_is_done(server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
