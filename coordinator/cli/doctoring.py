@@ -22,7 +22,8 @@ from sqlalchemy.exc import DBAPIError
 
 from amends.client import Client
 from amends.errors import AmendsError, BrokerError
-from coordinator.cli.addresses import is_loopback, masked, shown
+from coordinator.cli.addresses import masked, shown
+from coordinator.cli.safety import unasked, unsafe
 from coordinator.config import Settings
 from coordinator.errors import StoreUnavailable, UnsupportedDatabase
 from coordinator.saga.state import SagaStatus
@@ -30,6 +31,7 @@ from coordinator.store.database import Database
 from coordinator.store.dead_letters import DeadLetterStore
 from coordinator.store.definitions import DefinitionStore
 from coordinator.store.fleet import FleetStore
+from coordinator.store.keys import KeyStore
 from coordinator.store.outbox import OutboxStore
 from coordinator.store.reader import SagaReader
 from coordinator.store.stored import sqlite_file
@@ -78,13 +80,10 @@ async def examine(settings: Settings, url: str | None) -> Found:
 def _configuration(settings: Settings) -> Check:
     if settings.log_level.upper() not in logging.getLevelNamesMapping():
         return Check("configuration", "fail", f"no log level {settings.log_level}", "set AMENDS_LOG_LEVEL to INFO")
-    if not is_loopback(settings.host):
-        return Check(
-            "configuration",
-            "warn",
-            f"it is to listen on {settings.host}, where nobody is asked who they are",
-            "listen on 127.0.0.1, behind a proxy that asks",
-        )
+    refused = unsafe(settings)
+    if refused:
+        said, _, advice = refused.rpartition(": ")
+        return Check("configuration", "fail", f"a coordinator would refuse to start: {said}", advice)
     if not settings.embedded_broker and sqlite_of(settings) is not None:
         return Check(
             "configuration",
@@ -131,6 +130,7 @@ async def _database(settings: Settings) -> AsyncIterator[Check]:
                 return
             yield Check("schema", "ok", "its tables are this release's")
             async with asyncio.timeout(check_seconds_max):
+                yield await _access(settings, KeyStore(database))
                 for check in await _contents(database, now):
                     yield check
     except (UnsupportedDatabase, DBAPIError) as error:
@@ -141,6 +141,16 @@ async def _database(settings: Settings) -> AsyncIterator[Check]:
         yield Check(
             "database", "fail", f"{where} can't be reached: {reason}", "start it, or correct AMENDS_DATABASE_URL"
         )
+
+
+async def _access(settings: Settings, keys: KeyStore) -> Check:
+    if settings.oidc_issuer is not None or await keys.any():
+        return Check("access", "ok", "everybody is asked who they are")
+    refused = unasked(settings)
+    if refused is None:
+        return Check("access", "ok", "nobody is asked who they are, and only this machine reaches it")
+    said, _, advice = refused.partition(": ")
+    return Check("access", "fail", f"a coordinator would refuse to start: {said}", advice)
 
 
 def _disk(path: Path) -> Check:

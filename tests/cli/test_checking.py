@@ -7,6 +7,7 @@ import signal
 import sqlite3
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -104,7 +105,8 @@ async def test_a_doctor_sees_what_waits_who_is_missing_and_what_is_away(small_si
     )
 
     states = {name: check["state"] for name, check in checks.items()}
-    assert (code, states["broker"]) == (1, "fail")
+    assert (code, states["broker"], states["access"]) == (1, "fail", "fail")
+    assert "amends keys create" in checks["access"]["advice"]
     assert "pa55" not in json.dumps(checks)
     warned = {"configuration", "outbox", "pauses", "participants", "telemetry"}
     assert {name for name, state in states.items() if state == "warn"} == warned
@@ -115,6 +117,16 @@ async def test_a_doctor_sees_what_waits_who_is_missing_and_what_is_away(small_si
     _, checks, _ = await doctor(AMENDS_DATABASE_URL=small_site.settings.database_url, AMENDS_MIGRATE="false")
     assert checks["schema"]["state"] == "fail"
     assert (await amends("verify", "--all", AMENDS_DATABASE_URL=small_site.settings.database_url)).code == 1
+
+
+async def test_a_doctor_says_what_a_coordinator_would_refuse_to_start_with(small_site: Site) -> None:
+    open_door = {"AMENDS_DATABASE_URL": small_site.settings.database_url, "AMENDS_HOST": "0.0.0.0", "AMENDS_PORT": "1"}
+    assert (await amends("keys", "create", "ada", "--direct", **open_door)).code == 0
+    _, checks, _ = await doctor(AMENDS_BROKER_URL="amqp://amends:pa55@broker.example/", **open_door)
+    assert checks["access"]["state"] == "ok"
+    refused = checks["configuration"]
+    assert (refused["state"], "broker.example would be spoken to in plaintext" in refused["message"]) == ("fail", True)
+    assert refused["advice"].startswith("write amqps://")
 
 
 async def test_a_database_that_is_away_is_said_in_a_sentence(tmp_path: Path) -> None:
@@ -130,7 +142,12 @@ async def test_a_database_that_is_away_is_said_in_a_sentence(tmp_path: Path) -> 
 
 @pytest.mark.rabbitmq
 async def test_a_broker_that_is_there_has_its_queues(fresh_rabbitmq_url: str, tmp_path: Path) -> None:
-    settings = Settings(database_url=f"sqlite:///{tmp_path / 'amends.db'}", broker_url=fresh_rabbitmq_url, port=1)
+    settings = Settings(
+        database_url=f"sqlite:///{tmp_path / 'amends.db'}",
+        broker_url=fresh_rabbitmq_url,
+        plaintext_to=str(urlsplit(fresh_rabbitmq_url).hostname),
+        port=1,
+    )
     checks = {check.name: check for check in (await examine(settings, None)).checks}
     assert checks["broker"].state == "ok"
     assert checks["configuration"].state == "warn"  # SQLite, and several processes
