@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
 from amends.client import Json, path_of
 from coordinator.cli.calling import Caller, asks
 from coordinator.cli.reading import seconds_of
-from coordinator.cli.telling import columns, fail, refused_code, unavailable_code, unknown_code, usage_code
+from coordinator.cli.telling import columns, fail, unknown_code
 
 app = typer.Typer(help="API keys: who may ask, and for what.", no_args_is_help=True)
-
-Answer = TypeVar("Answer")
 
 Name = Annotated[str, typer.Argument(help="who it is for: a person, a service, a pipeline")]
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="of the key, or how its prefix begins")]
@@ -31,7 +27,6 @@ Reason = Annotated[str | None, typer.Option("--reason", help="why; it is kept in
 Role = Annotated[str, typer.Option("--role", help="viewer, operator or admin")]
 Payloads = Annotated[bool, typer.Option("--payloads", help="it may see what goes through sagas")]
 key_bytes_max = 1000  # of a file that is to hold one
-full = "there are as many keys as there may be: revoke one first"
 names = ("id", "prefix", "name", "role", "payloads", "expires_at", "last_used_at", "state")
 
 
@@ -49,7 +44,7 @@ def create(
     """Make a key, and print it: it is never shown again."""
     stated = _stated(caller, name, role, payloads=payloads, lasting=lasting, reason=reason)
     if direct:
-        made = _directly(lambda keys, now: _make(keys, now, stated, caller.actor))
+        made = _directly(caller, lambda place: place.make(stated))
     else:
         made = caller.ask(lambda client: client.request("POST", "/v1/keys", body=stated))
     caller.tell(made, _made_lines)
@@ -81,8 +76,15 @@ def import_key(
     """
     stated = _stated(caller, name, role, payloads=payloads, lasting=lasting)
     text = _brought(caller, file)
-    kept = _directly(lambda keys, now: _adopt(keys, now, stated, caller.actor, text))
+    kept = _directly(caller, lambda place: place.adopt(stated, text))
     caller.tell(kept, lambda one: [_kept_line(one)])
+
+
+def _directly(caller: Caller, work: Callable[[Any], Awaitable[Json]]) -> Json:
+    """Do something on the database itself, which is loaded only then."""
+    from coordinator.cli.direct import at_database
+
+    return at_database(caller.actor, work)
 
 
 def _stated(
@@ -114,7 +116,11 @@ def _brought(caller: Caller, file: Path | None) -> str:
 @asks
 def list_keys(caller: Caller, direct: Direct = False) -> None:
     """List the keys, the newest first."""
-    found = _directly(_list) if direct else caller.ask(lambda client: client.request("GET", "/v1/keys"))
+    found = (
+        _directly(caller, lambda place: place.list())
+        if direct
+        else caller.ask(lambda client: client.request("GET", "/v1/keys"))
+    )
     caller.tell(found, lambda answer: columns([_line(one) for one in answer["items"]], names, "no key was ever made"))
 
 
@@ -143,7 +149,8 @@ def rotate(
 def revoke(caller: Caller, key_id: KeyId, direct: Direct = False) -> None:
     """End a key at once, and the dashboard's sessions that were begun with it."""
     if direct:
-        ended = _directly(lambda keys, now: _revoke(keys, now, key_id, caller.actor))
+        meant = _meant(_directly(caller, lambda place: place.list())["items"], key_id)
+        ended = _directly(caller, lambda place: place.revoke(meant))
     else:
         whole = _whole(caller, key_id)
         ended = caller.ask(lambda client: client.request("DELETE", path_of("v1", "keys", whole)))
@@ -183,92 +190,3 @@ def _made_lines(made: Json) -> list[str]:
         "",
         f"{made['name']}, {made['role']}, {sees}, {until}. It is not shown again: keep it where secrets are kept.",
     ]
-
-
-# --- on the database itself -------------------------------------------------------------------------------------------
-
-
-def _directly(work: Callable[[Any, datetime], Awaitable[Answer]]) -> Answer:
-    """Do something with the keys of the database that the settings name. Ends the command where it can't be had."""
-    from coordinator.cli.running import settings_or_end
-    from coordinator.errors import StoreUnavailable, UnsupportedDatabase
-    from coordinator.store.database import Database
-    from coordinator.store.keys import KeyStore
-
-    settings = settings_or_end()
-
-    async def working() -> Answer:
-        from coordinator.app import prepared
-
-        async with Database.open(prepared(settings.database_url), application_name="amends keys") as database:
-            if not await database.check_schema():
-                fail("the database's schema is not this release's: run `amends db upgrade`", refused_code)
-            return await work(KeyStore(database), await database.now())
-
-    try:
-        return asyncio.run(working())
-    except UnsupportedDatabase as error:
-        fail(str(error), usage_code)
-    except (StoreUnavailable, OSError) as error:
-        fail(f"the database can't be reached: {error}", unavailable_code)
-
-
-async def _make(keys: Any, now: datetime, stated: Json, by: str) -> Json:
-    from coordinator.access.keys import mint
-
-    key, text = mint(**_facts(stated, by, now))
-    if not await keys.add(key):
-        fail(full, refused_code)
-    return _told(key, now, text)
-
-
-async def _adopt(keys: Any, now: datetime, stated: Json, by: str, text: str) -> Json:
-    from coordinator.access.keys import mint
-
-    try:
-        key, _ = mint(text=text, **_facts(stated, by, now))
-    except ValueError as error:
-        fail(str(error), usage_code)
-    kept = await keys.adopt(key)
-    if kept is None:
-        fail(full, refused_code)
-    if kept.hash != key.hash:
-        fail(f"amends_{key.prefix} is how another key begins: mint another", refused_code)
-    return {**_told(kept, now), "new": kept.id == key.id}
-
-
-def _facts(stated: Json, by: str, now: datetime) -> Json:
-    """What a key is made of, beside its text."""
-    from coordinator.store.access import Role
-
-    seconds = stated.get("seconds")
-    return {
-        "name": stated["name"],
-        "role": Role(stated["role"]),
-        "payloads": stated["payloads"],
-        "by": f"{by} (on the database)",
-        "now": now,
-        "expires_at": now + timedelta(seconds=seconds) if seconds else None,
-    }
-
-
-async def _list(keys: Any, now: datetime) -> Json:
-    return {"items": [_told(key, now) for key in await keys.list()]}
-
-
-async def _revoke(keys: Any, now: datetime, stated: str, by: str) -> Json:
-    meant = _meant((await _list(keys, now))["items"], stated)
-    ended = await keys.revoke(meant, by=f"{by} (on the database)", now=now)
-    if ended is None:
-        fail(f"{stated} is revoked already", refused_code)
-    return {**_told(ended, now), "valid": False}
-
-
-def _told(key: Any, now: datetime, text: str | None = None) -> Json:
-    """A key as the API tells it."""
-    from dataclasses import asdict
-
-    found = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(key).items()}
-    left_out = ("hash", "kind", "parent_id")
-    told = {name: value for name, value in found.items() if name not in left_out}
-    return {**told, "prefix": f"amends_{key.prefix}", "valid": key.valid(now), "key": text}

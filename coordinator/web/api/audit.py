@@ -29,7 +29,7 @@ class Audited:
     at: datetime
     who: str
     role: str
-    via: str  # key, session, token; open: nobody was asked
+    via: str  # key, session, token; open: nobody was asked; database: on the database itself, where nobody can be
     key_id: str | None
     on_behalf_of: str | None
     action: str
