@@ -50,6 +50,12 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         default=10.0, ge=1.0, le=3600.0, description="how long a process that died keeps its commands from the others"
     )
+    outbox_rows_max: int = Field(
+        default=50_000, ge=100, le=10_000_000, description="commands that may wait to be sent before starts are refused"
+    )
+    retention_days: float = Field(
+        default=90.0, ge=0, le=36_500, description="how long sagas are kept once they have ended; 0: for ever"
+    )
     migrate: bool = Field(default=True, description="bring the database's schema up to date at the start")
     notifications_private: bool = Field(
         default=False, description="webhooks may go by http to any port of any address: for development"

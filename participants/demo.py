@@ -34,7 +34,8 @@ from rich.text import Text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from amends import LocalBroker, Participant
-from coordinator.app import App, build
+from coordinator.app import App
+from coordinator.building import build
 from coordinator.config import Settings
 from coordinator.embedded import serving
 from coordinator.engine import Beginning

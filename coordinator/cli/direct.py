@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from amends.client import Json
 from coordinator.access.keys import mint
-from coordinator.app import prepared
+from coordinator.building import prepared
 from coordinator.cli.running import settings_or_end
 from coordinator.cli.telling import fail, refused_code, unavailable_code, usage_code
 from coordinator.diagnosis.redaction import redact

@@ -69,11 +69,15 @@ class Found:
 
 
 async def examine(settings: Settings, url: str | None) -> Found:
-    """Look at everything."""
-    logging.disable(logging.CRITICAL)  # what a library says of a server that is away, the check says
-    checks = [_configuration(settings)]
-    checks += [check async for check in _database(settings)]
-    checks += [await _broker(settings), await _coordinator(url or _own_url(settings)), await _telemetry(settings)]
+    """Look at everything. What a library logs of a server that is away is left out: the check says it."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        checks = [_configuration(settings)]
+        checks += [check async for check in _database(settings)]
+        checks += [await _broker(settings), await _coordinator(url or _own_url(settings)), await _telemetry(settings)]
+    finally:
+        logging.disable(before)
     return Found(shown(settings), tuple(checks))
 
 

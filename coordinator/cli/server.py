@@ -15,7 +15,8 @@ import uvicorn
 
 from amends.errors import BrokerError
 from amends.local import LocalBroker
-from coordinator.app import App, build
+from coordinator.app import App
+from coordinator.building import build
 from coordinator.cli.addresses import masked
 from coordinator.cli.safety import unasked, unsafe
 from coordinator.config import Settings

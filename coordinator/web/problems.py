@@ -95,6 +95,7 @@ KINDS: Mapping[str, Kind] = {
     "timed-out": Kind(503, "This took too long"),
     "too-many-listeners": Kind(503, "Too many listen to this coordinator already"),
     "provider-unavailable": Kind(503, "The identity provider can't be reached now"),
+    "overloaded": Kind(503, "Too much waits already to start more"),
     "stopping": Kind(503, "This coordinator is stopping"),
     "not-alive": Kind(503, "A loop of this coordinator has ended"),
     "not-ready": Kind(503, "This coordinator can't serve now"),

@@ -14,6 +14,7 @@ from pydantic import Field, StrictInt, StrictStr, StringConstraints
 
 from coordinator.engine import Beginning
 from coordinator.errors import CoordinatorError, UnknownDefinition
+from coordinator.pressure import come_back
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.registration import version_max
 from coordinator.schema import violation
@@ -60,7 +61,7 @@ class Sagas(SagaLists):
         status_code=202,
         responses=documented(
             "unreadable-body", "body-too-large", "wrong-content-type", "invalid-body", "invalid-definition",
-            "invalid-input", "idempotency-key-reused", "unknown-definition", "stopping",
+            "invalid-input", "idempotency-key-reused", "unknown-definition", "stopping", "overloaded",
         ),
     )  # fmt: skip
     async def start(
@@ -153,10 +154,12 @@ async def _start(desk: Desk, asked: StartSaga, key: str | None, by: str) -> tupl
         if found:
             return found, True
     try:
+        if too_high := desk.coordinator.pressure.too_high():
+            raise Refusal("overloaded", too_high, headers={"Retry-After": str(come_back())})
         definition = await _definition(desk, asked, by)
         _check_input(definition, asked.input)
     except (CoordinatorError, Refusal):
-        # What was fine when it came first may not be any more; the answer is the same all the same.
+        # What was fine when it came first may not be any more, and there may be no room now: the answer is the same.
         found = await _started_before(desk, key, body_hash) if key is not None else None
         if found:
             return found, True

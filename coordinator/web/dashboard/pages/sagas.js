@@ -1,5 +1,5 @@
 /** The sagas: found by filters that stay in the address, followed as they move, and asked for something together. */
-import { html, useEffect, useState } from "../dom.js";
+import { html, useEffect, useLayoutEffect, useState } from "../dom.js";
 import { get, useAnswer } from "../api.js";
 import { sagaEvents, useLive } from "../live.js";
 import { useOverview } from "../overview.js";
@@ -52,7 +52,7 @@ export function Sagas() {
   });
   const total = useTotal(filter);
   const filterText = JSON.stringify(filter);
-  useEffect(() => {
+  useLayoutEffect(() => { // before anybody can have chosen
     setChosen(new Set());
     setAll(false);
   }, [filterText]);

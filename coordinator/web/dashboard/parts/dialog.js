@@ -1,5 +1,5 @@
 /** Dialogs: one at a time, asked by a function, answered by a person. Whoever overrides something says why. */
-import { html, useEffect, useId, useRef, useState } from "../dom.js";
+import { html, useId, useLayoutEffect, useRef, useState } from "../dom.js";
 import { actor } from "../api.js";
 import { may, session } from "../session.js";
 import { store, useStore } from "../store.js";
@@ -52,7 +52,7 @@ function Question({ title, says, verb, tone = "plain", reason = true, fields = [
   const [state, set] = useState({ busy: false, problem: null });
   const who = useStore(actor);
   const known = useStore(session)?.asked;
-  useEffect(() => {
+  useLayoutEffect(() => { // whoever types on types into it
     const focused = document.activeElement;
     element.current.showModal();
     return () => focused?.focus?.();
