@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from coordinator.access import keys as keyring
+from coordinator.access.keys import Keyring
 from coordinator.errors import StoreUnavailable
 from coordinator.store.access import ApiKey, Role
 from coordinator.store.schema_access import api_keys
@@ -120,6 +121,42 @@ async def test_known_keys_count_for_a_minute_while_the_database_is_away(
     monkeypatch.setattr(keyring, "trusted_seconds_max", 0.0)
     with pytest.raises(StoreUnavailable):
         await ring.identify(text)
+
+
+async def test_a_session_counts_at_another_coordinator_from_its_first_moment(site: Site) -> None:
+    text = await key_of(site, Role.ADMIN)
+    other = Keyring(site.app.access.keys, site.app.clock.now)
+    known = await other.identify(text)  # it has just looked
+    assert known is not None
+    _, session = await site.app.access.keyring.session(known)
+
+    found = await asyncio.gather(*(other.identify(session) for _ in range(3)))
+
+    assert [one and one.via for one in found] == ["session"] * 3
+
+
+async def test_a_look_that_began_before_a_key_was_made_does_not_hide_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = await key_of(site, Role.ADMIN)
+    store = site.app.access.keys
+    other, looking, made = Keyring(store, site.app.clock.now), asyncio.Event(), asyncio.Event()
+    really = store.known
+
+    async def slowly() -> list[ApiKey]:
+        found = await really()
+        looking.set()
+        await made.wait()
+        return found
+
+    monkeypatch.setattr(store, "known", slowly)
+    first = asyncio.ensure_future(other.identify(text))
+    await looking.wait()
+    new = await key_of(site, Role.VIEWER)
+    asked = asyncio.ensure_future(other.identify(new))
+    made.set()
+    assert await first is not None
+    assert await asked is not None
 
 
 async def test_a_session_needs_its_own_header_to_change_anything(site: Site) -> None:

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -153,7 +154,12 @@ async def test_a_database_that_is_away_is_said_in_a_sentence(tmp_path: Path) -> 
 
 @pytest.mark.rabbitmq
 async def test_a_broker_that_is_there_has_its_queues(fresh_rabbitmq_url: str, tmp_path: Path) -> None:
-    settings = Settings(database_url=f"sqlite:///{tmp_path / 'amends.db'}", broker_url=fresh_rabbitmq_url, port=1)
+    settings = Settings(
+        database_url=f"sqlite:///{tmp_path / 'amends.db'}",
+        broker_url=fresh_rabbitmq_url,
+        plaintext_to=str(urlsplit(fresh_rabbitmq_url).hostname),
+        port=1,
+    )
     checks = {check.name: check for check in (await examine(settings, None)).checks}
     assert checks["broker"].state == "ok"
     assert checks["configuration"].state == "warn"  # SQLite, and several processes
