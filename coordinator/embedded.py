@@ -23,7 +23,8 @@ from typing import Any
 from amends.broker import Broker
 from amends.local import LocalBroker
 from amends.participant import Participant
-from coordinator.app import App, build
+from coordinator.app import App
+from coordinator.building import build
 from coordinator.config import Settings
 from coordinator.engine import Beginning
 from coordinator.errors import Quarantined, UnknownSaga
@@ -95,8 +96,8 @@ async def embedded(
 ) -> AsyncIterator[Embedded]:
     """Run a coordinator and these participants until the block ends.
 
-    Raises InboxError for an inbox that can't work, and what `coordinator.app.build` raises. Should a part of it end
-    while it runs, the block is cancelled and the reason raised in an ExceptionGroup.
+    Raises InboxError for an inbox that can't work, and what `coordinator.building.build` raises. Should a part of it
+    end while it runs, the block is cancelled and the reason raised in an ExceptionGroup.
     """
     for participant in participants:
         await participant.inbox.check()

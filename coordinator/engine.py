@@ -106,6 +106,11 @@ class Engine:
         """Let another one look on: called after each commit, with the saga before and each decision. Must not raise."""
         self._observers = (*self._observers, observer)
 
+    @property
+    def starting(self) -> int:
+        """How many sagas wait to be started."""
+        return len(self._starts)
+
     async def start(self, beginning: Beginning) -> Creation:
         """Start a saga, durably, once per caller and key. Raises StoreUnavailable."""
         start = self._begin(beginning)

@@ -15,7 +15,8 @@ import uvicorn
 
 from amends.errors import BrokerError
 from amends.local import LocalBroker
-from coordinator.app import App, build
+from coordinator.app import App
+from coordinator.building import build
 from coordinator.cli.addresses import masked
 from coordinator.cli.safety import unasked, unsafe
 from coordinator.config import Settings
@@ -27,6 +28,7 @@ from coordinator.telemetry.logs import configure_logging
 from coordinator.web.app import create_web
 from coordinator.web.desk import Desk
 from coordinator.web.gate import Gate
+from coordinator.web.sites import sites_of
 
 log = logging.getLogger(__name__)
 
@@ -155,6 +157,7 @@ def _web_of(app: App, settings: Settings) -> Gate:
         rate_per_second=settings.rate_per_second,
         metrics_open=settings.metrics_open,
         secure=(settings.public_url or "").startswith("https:"),
+        sites=sites_of(settings.host, settings.allowed_hosts, settings.public_url),
     )
 
 

@@ -17,8 +17,9 @@ from sqlalchemy.engine.interfaces import Dialect as Driver
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.types import TypeEngine
 
+from amends.database import check_still_open, encrypted
 from coordinator.errors import UnsupportedDatabase
-from coordinator.store.connecting import check_still_open, prepare_sqlite
+from coordinator.store.connecting import prepare_sqlite
 
 epoch = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -209,9 +210,7 @@ def dialect_of(url: str) -> Dialect:
     except sa.exc.ArgumentError as error:
         raise UnsupportedDatabase("not a database URL; expected postgresql://… or sqlite:///…") from error
     if parsed.drivername in ("postgresql", "postgres", "postgresql+asyncpg"):
-        # What every other client calls `sslmode` is `ssl` to this driver.
-        query = {"ssl" if key == "sslmode" else key: value for key, value in parsed.query.items()}
-        return Postgres(parsed.set(drivername="postgresql+asyncpg", query=query))
+        return Postgres(parsed.set(drivername="postgresql+asyncpg"))
     if parsed.drivername in ("sqlite", "sqlite+aiosqlite"):
         if parsed.database in (None, "", ":memory:"):
             raise UnsupportedDatabase("SQLite in memory is one connection's alone; give a file: sqlite:///amends.db")
@@ -297,14 +296,16 @@ class Postgres(Dialect):
             "jit": "off",
             **settings,
         }
+        url, tls = encrypted(self.url)
+        timeouts = {"timeout": 5, "command_timeout": command_seconds}
         engine = create_async_engine(
-            self.url,
+            url,
             pool_size=connections,
             max_overflow=0,
             pool_timeout=5,
             pool_recycle=1800,
             isolation_level=isolation,
-            connect_args={"timeout": 5, "command_timeout": command_seconds, "server_settings": server_settings},
+            connect_args={**timeouts, **tls, "server_settings": server_settings},
         )
         sa.event.listen(engine.sync_engine, "checkout", check_still_open)
         return engine

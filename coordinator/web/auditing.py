@@ -51,7 +51,7 @@ class Auditing:
 
 
 def before(**facts: Any) -> None:
-    """For handlers: how what is about to change stands now."""
+    """For handlers: how what is about to change stands now; without facts, that there is nothing yet."""
     asking().before = facts
 
 
@@ -60,8 +60,13 @@ def after(**facts: Any) -> None:
     asking().after = facts
 
 
+def because(reason: str | None) -> None:
+    """For handlers of requests without a body: why."""
+    asking().why = reason
+
+
 def _small(facts: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    if not facts:
+    if facts is None:
         return None
     return {
         name: value
