@@ -23,7 +23,7 @@ FROM python:3.12-slim AS amends
 # A service that is spoken to over TLS is checked against the system's authorities.
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates \
- && rm -rf /var/lib/apt/lists/* \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
  && useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent amends
 COPY --from=build /opt/amends /opt/amends
 ENV PATH=/opt/amends/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp

@@ -50,9 +50,18 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         default=10.0, ge=1.0, le=3600.0, description="how long a process that died keeps its commands from the others"
     )
+    outbox_rows_max: int = Field(
+        default=50_000, ge=100, le=10_000_000, description="commands that may wait to be sent before starts are refused"
+    )
+    retention_days: float = Field(
+        default=90.0, ge=0, le=36_500, description="how long sagas are kept once they have ended; 0: for ever"
+    )
     migrate: bool = Field(default=True, description="bring the database's schema up to date at the start")
     notifications_private: bool = Field(
         default=False, description="webhooks may go by http to any port of any address: for development"
+    )
+    allowed_hosts: str = Field(
+        default="", description="names by which it answers where nobody is asked who they are, beside localhost"
     )
     plaintext_to: str = Field(
         default="", description="hosts that are spoken to unencrypted, with commas between them; none: this machine"
@@ -67,6 +76,9 @@ class Settings(BaseSettings):
         description="what the claim's values mean here, as JSON",
     )
     metrics_open: bool = Field(default=True, description="/metrics is for everybody; else for viewers")
+    audit_days: int = Field(
+        default=400, ge=31, le=36500, description="days for which it is kept who asked for what; at least 31"
+    )
     rate_per_second: float = Field(
         default=1000.0, ge=0, le=1e6, description="requests of one key, or one address without; 0: any number"
     )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
+import json
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -22,13 +23,15 @@ from typing import Any
 from amends.broker import Broker
 from amends.local import LocalBroker
 from amends.participant import Participant
-from coordinator.app import App, build
+from coordinator.app import App
+from coordinator.building import build
 from coordinator.config import Settings
 from coordinator.engine import Beginning
 from coordinator.errors import Quarantined, UnknownSaga
 from coordinator.saga.decision import Decision
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.state import Saga
+from coordinator.store.bulk import encode
 from coordinator.store.values import Unreadable
 from coordinator.supervisor import LoopEnded
 
@@ -56,7 +59,8 @@ class Embedded:
         Raises UnknownDefinition, StoreUnavailable.
         """
         definition = await self._app.definitions.get(name)
-        return (await self._app.engine.start(Beginning(definition, input, caller="embedded"))).saga_id
+        kept = json.loads(encode(input))  # as it will be read again, and nobody's to change
+        return (await self._app.engine.start(Beginning(definition, kept, caller="embedded"))).saga_id
 
     async def end_of(self, saga_id: str) -> Saga:
         """The saga once it is final. A blocked one waits for a person: bound the wait with asyncio.timeout.
@@ -92,8 +96,8 @@ async def embedded(
 ) -> AsyncIterator[Embedded]:
     """Run a coordinator and these participants until the block ends.
 
-    Raises InboxError for an inbox that can't work, and what `coordinator.app.build` raises. Should a part of it end
-    while it runs, the block is cancelled and the reason raised in an ExceptionGroup.
+    Raises InboxError for an inbox that can't work, and what `coordinator.building.build` raises. Should a part of it
+    end while it runs, the block is cancelled and the reason raised in an ExceptionGroup.
     """
     for participant in participants:
         await participant.inbox.check()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from coordinator.errors import Disbelieved, Quarantined, StoreUnavailable, Unkno
 from coordinator.fleet import Fleet
 from coordinator.lane import Lane, fail
 from coordinator.move import Handled, Job, Move, Wake
+from coordinator.remembered import Remembered
 from coordinator.saga.decision import Decision, Incident, SendCommand
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.event import Event, Failure, Kind, Replied, Started, Unsendable, Voided, Woke
@@ -98,10 +100,16 @@ class Engine:
         self._telling, self._trust, self._lease_seconds = telling, trust or Trust(), lease_seconds
         self._lanes: list[Lane[Job]] = [Lane() for _ in range(lanes)]
         self._starts: Lane[_Start] = Lane()
+        self._remembered = Remembered(time.monotonic)
 
     def observe(self, observer: Observer) -> None:
         """Let another one look on: called after each commit, with the saga before and each decision. Must not raise."""
         self._observers = (*self._observers, observer)
+
+    @property
+    def starting(self) -> int:
+        """How many sagas wait to be started."""
+        return len(self._starts)
 
     async def start(self, beginning: Beginning) -> Creation:
         """Start a saga, durably, once per caller and key. Raises StoreUnavailable."""
@@ -198,13 +206,20 @@ class Engine:
 
     async def _move_once(self, batch: list[Job]) -> None:
         ids = list(dict.fromkeys(job.saga_id for job in batch))
-        loaded = await self._store.load(ids)
+        # Replies alone: whoever asks for something, or sees to a clock, is told of the saga as it is kept.
+        asked = {job.saga_id for job in batch if not isinstance(job.event, Replied)}
+        remembered = {one: known for one in ids if one not in asked and (known := self._remembered.get(one))}
+        unknown = [saga_id for saga_id in ids if saga_id not in remembered]
+        loaded = {**remembered, **(await self._store.load(unknown) if unknown else {})}
+        doubted: set[str] = set()
         waking = [job.saga_id for job in batch if isinstance(job.event, Wake)]
         unsent = await self._store.unsent(waking) if waking else {}
         moves: dict[str, Move] = {}
         broken: dict[str, str] = {}
         for job in batch:
             saga = loaded.get(job.saga_id)
+            if job.saga_id in doubted:
+                continue
             if saga is None:
                 fail(job.done, UnknownSaga(job.saga_id))
                 continue
@@ -216,7 +231,7 @@ class Engine:
                 move = moves.get(saga.id)
                 if move is None:
                     definition = await self._definitions.get(saga.definition, saga.version)
-                    move = moves[saga.id] = Move(definition, saga, saga)
+                    move = moves[saga.id] = Move(definition, saga, saga, saga.id in remembered)
                 if not move.concerns(job):
                     fail(job.done, Disbelieved(job.saga_id, f"its step is not one of {job.participant}'s"))
                     continue
@@ -225,6 +240,10 @@ class Engine:
             except StoreUnavailable:
                 raise
             except Exception as error:
+                if saga.id in remembered:  # what is to be thought of this, only the database can say
+                    doubted.add(saga.id)
+                    moves.pop(saga.id, None)
+                    continue
                 # One saga that can't be decided stands still and is shown; the others go on (EC-47).
                 log.exception("Saga %s is quarantined", saga.id, extra={"action": "engine.quarantined"})
                 broken[saga.id] = f"{type(error).__name__}: {error}"
@@ -234,6 +253,7 @@ class Engine:
         if broken:
             await self._store.quarantine(broken)
         await self._commit(list(moves.values()))
+        self._doubt(doubted, batch)
 
     def _fact(self, event: Event | Wake, move: Move, stored: Collection[str]) -> Event:
         """The event with the facts that only the engine knows."""
@@ -292,10 +312,17 @@ class Engine:
             )
             stale, voided = committed.stale, committed.voided
         for move in moves:
+            if move.remembered and move.recorded:
+                self._remembered.judge(stale=move.saga.id in stale)
             if move.saga.id in stale:
+                self._remembered.drop(move.saga.id)
                 self._again(move.jobs)
                 continue
+            if move.remembered and not move.recorded:  # nothing has said that it still stands so
+                self._doubt({move.saga.id}, move.jobs)
+                continue
             if move.recorded:
+                self._remembered.keep(move.saga)
                 self._committed(move.definition, move.loaded, move.decisions, move.rows)
             for job, outcome in zip(move.jobs, move.outcomes, strict=True):
                 if not job.done.done():
@@ -311,6 +338,12 @@ class Engine:
         """To the head of their lanes, in their order: they go before anything newer."""
         for job in reversed(jobs):
             self._lane(job.saga_id).put_first(job)
+
+    def _doubt(self, saga_ids: Collection[str], jobs: Sequence[Job]) -> None:
+        """Let the database be asked how these sagas stand, and decide again."""
+        for saga_id in saga_ids:
+            self._remembered.drop(saga_id)
+        self._give_back([job for job in jobs if job.saga_id in saga_ids and not job.done.done()])
 
     def _again(self, jobs: Sequence[Job]) -> None:
         """Somebody else moved these sagas first: load and decide again."""

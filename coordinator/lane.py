@@ -27,6 +27,9 @@ class Lane(Generic[T]):
         self._some = asyncio.Event()
         self._room = asyncio.Event()
 
+    def __len__(self) -> int:
+        return len(self._waiting)
+
     async def put(self, job: T) -> None:
         while len(self._waiting) >= waiting_max:
             self._room.clear()

@@ -48,6 +48,7 @@ class Move:
     definition: SagaDefinition
     loaded: Saga
     saga: Saga
+    remembered: bool = False  # `loaded` is from memory, and may be old news
     jobs: list[Job] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     outcomes: list[Handled] = field(default_factory=list)

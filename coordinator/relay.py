@@ -37,6 +37,7 @@ backoff_first_seconds = 0.1
 backoff_cap_seconds = 5.0
 late_seconds = 1.0  # a command that waited longer than this in the outbox has its timeout started anew
 forget_max = 1_000
+forget_after_seconds = 0.05  # nobody waits for a confirmed row to go: those of so long go together
 ahead_seconds = 1.0  # of a throttled lane: what may leave within this time is held in memory, the rest in the database
 
 Confirmed = Callable[[Sequence[OutboxRow], datetime], None]
@@ -285,6 +286,8 @@ class Relay:
         """Tell the database what became of rows, all that have gathered at a time, until cancelled."""
         while True:
             await self._some.wait()
+            if not self._unsent:
+                await asyncio.sleep(forget_after_seconds)
             try:
                 await self._settle_once()
             except StoreUnavailable as error:

@@ -34,13 +34,15 @@ from rich.text import Text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from amends import LocalBroker, Participant
-from coordinator.app import App, build
+from coordinator.app import App
+from coordinator.building import build
 from coordinator.config import Settings
 from coordinator.embedded import serving
 from coordinator.engine import Beginning
 from coordinator.saga.state import Saga, SagaStatus
 from coordinator.store.values import Created
 from coordinator.web.app import create_web
+from coordinator.web.sites import sites_of
 from participants import card_provider, delivery, http, inventory, llm, notification, order, payment, sums
 from participants.card_provider import CardProvider
 from participants.hindsight import bring_along, tell_why
@@ -234,7 +236,7 @@ async def _serving(
 @asynccontextmanager
 async def _listening(app: App, settings: Settings) -> AsyncIterator[str]:
     """Run the coordinator with its API and dashboard until the block ends. Gives their address."""
-    web = create_web(app)
+    web = create_web(app, sites=sites_of(settings.host, settings.allowed_hosts, settings.public_url))
     with _bound(settings.host, settings.port) as listener:
         server = _Server(
             uvicorn.Config(web, lifespan="on", log_level="error", access_log=False, timeout_graceful_shutdown=2)

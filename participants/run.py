@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from sqlalchemy import MetaData, Table
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
@@ -30,7 +31,6 @@ from participants.knobs import Knobs
 
 log = logging.getLogger("participants")
 
-forget_every_seconds = 3600.0
 alive_every_seconds = 5.0
 prepare_turns_max = 4
 Rows = Sequence[Mapping[str, Any]]
@@ -84,7 +84,8 @@ def main(service: Service, arguments: Sequence[str] | None = None) -> int:
     options = _options(service.name, arguments)
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)-7s %(name)s  %(message)s")
     try:
-        asyncio.run(_serve(service, options))
+        with asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
+            runner.run(_serve(service, options))
     except (BrokerError, InboxError) as error:
         print(f"{service.name}: {error}", file=sys.stderr)
         return 1
@@ -102,14 +103,13 @@ async def _serve(service: Service, options: argparse.Namespace) -> None:
         participant = service.build(engine, _knobs(options))
         participant.concurrency = options.concurrency
         broker = await RabbitBroker.connect(options.broker, name=f"{service.name} {participant.worker.id}")
-        beside = [asyncio.create_task(_forget(SqlInbox(engine))), asyncio.create_task(_show_alive(options.alive_file))]
+        showing = asyncio.create_task(_show_alive(options.alive_file))
         try:
             _stop_on_signals(participant)
             log.info("%s serves", service.name, extra={"action": "service.serves"})
             await participant.serve(broker)
         finally:
-            for task in beside:
-                task.cancel()
+            showing.cancel()
             await broker.close()
     finally:
         await engine.dispose()
@@ -128,17 +128,6 @@ def _stop_on_signals(participant: Participant) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
-
-
-async def _forget(inbox: SqlInbox) -> None:
-    """Remove what the inbox need not remember any more, once an hour."""
-    while True:
-        try:
-            forgotten = await inbox.forget()
-            log.debug("The inbox forgot %d rows", forgotten, extra={"action": "inbox.forgot"})
-        except Exception as error:
-            log.warning("The inbox could not forget: %s", error, extra={"action": "inbox.forget_failed"})
-        await asyncio.sleep(forget_every_seconds)
 
 
 async def _show_alive(file: Path | None) -> None:

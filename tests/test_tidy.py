@@ -30,7 +30,13 @@ someones_machine = re.compile(r"(?<![\w.])/(?:home|Users|root|work)/\w")
 reserved = {
     "aio_pika": {"amends.rabbitmq"},
     "openai": {"coordinator.diagnosis.llm", "participants.llm"},
-    "coordinator.config": {"coordinator.app", "coordinator.cli", "coordinator.embedded", "participants.demo"},
+    "coordinator.config": {
+        "coordinator.app",
+        "coordinator.building",
+        "coordinator.cli",
+        "coordinator.embedded",
+        "participants.demo",
+    },
 }
 
 

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _one(told)
     if told.calibrate:
         calibrating.identity()  # before anything is analysed: the table is read once
-    results = kept(Path(told.again)) if told.again else []
+    results = [one for place in told.again for one in kept(Path(place))]
     if told.again:
         results = again(results)
     elif not told.part:
@@ -63,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         writing.machine(figures, Path(told.json))
     if told.write:
         page.parent.mkdir(exist_ok=True)
-        writing.page(sections, page)
+        left_out = [parts.titles[name] for name in names if name not in chosen]
+        writing.page(sections, page, left_out=left_out)
         for split in ("dev", "heldout"):
             some = [one for one in results if one.split == split]
             if some:
@@ -90,7 +91,9 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--part", action="append", choices=names, default=[])
     parser.add_argument("--processes", type=int, default=min(2, multiprocessing.cpu_count()))
     parser.add_argument("--keep", help="write what was gathered to this file")
-    parser.add_argument("--again", help="judge what --keep wrote, with the analyser as it is now")
+    parser.add_argument(
+        "--again", action="append", default=[], help="judge what --keep wrote, with the analyser as it is now"
+    )
     parser.add_argument("--calibrate", action="store_true", help="fit the analyser's table to the development cases")
     parser.add_argument("--json", help="write every figure to this file")
     parser.add_argument("--write", action="store_true", help="write docs/diagnosis-benchmark.md")

@@ -61,7 +61,6 @@ class Grade:
     helped: bool = False
     harmed: bool = False
     affected: int = 0
-    milliseconds: float = 0.0
     why: list[str] = field(default_factory=list)
 
     @property
@@ -99,7 +98,6 @@ def _grade(result: Result, number: int, item: Item) -> Grade:
     grade.harmed = bool(forbidden)
     if forbidden:
         grade.why.append(f"forbidden: {', '.join(sorted(forbidden))}")
-    grade.milliseconds = report.quality.milliseconds
     return grade
 
 
@@ -217,7 +215,7 @@ def metrics(results: Sequence[Result]) -> dict[str, object]:
     effects = sum(grade.effects for grade in found)
     onsets = sorted(grade.onset_error for grade in found if grade.onset_error is not None)
     radii = sorted(grade.radius_error for grade in found if grade.radius_error is not None)
-    times = sorted(grade.milliseconds for grade in found if grade.milliseconds)
+    times = sorted(taken for result in results for taken in result.milliseconds if taken)
     b3, merged = grouping(results)
     return {
         "cases": len(results),

@@ -22,7 +22,8 @@ from bench.diagnosis.network import Line
 from bench.diagnosis.service import Visit, WorkerHere
 from bench.diagnosis.topology import Definition, Service, Theme, value_of
 from bench.diagnosis.wording import Wording
-from coordinator.app import App, build
+from coordinator.app import App
+from coordinator.building import build
 from coordinator.config import Settings
 from coordinator.engine import Beginning
 from coordinator.saga.decision import Decision

@@ -142,8 +142,8 @@ def _plain(value: object) -> object:
     return value
 
 
-def page(sections: Mapping[str, Sequence[str]], place: Path) -> None:
-    """Write the page."""
+def page(sections: Mapping[str, Sequence[str]], place: Path, *, left_out: Sequence[str] = ()) -> None:
+    """Write the page. What was left out of the run is named: silence would read as a pass."""
     today = datetime.now(UTC)
     lines = [
         "# How right the diagnosis is",
@@ -156,6 +156,8 @@ def page(sections: Mapping[str, Sequence[str]], place: Path) -> None:
     ]
     for title, body in sections.items():
         lines += [f"## {title}", "", *body]
+    if left_out:
+        lines += ["## Not measured in this run", "", *(f"- {title}" for title in left_out)]
     place.write_text("\n".join(lines).rstrip() + "\n", "utf-8")
 
 

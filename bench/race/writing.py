@@ -108,16 +108,29 @@ def _spread(rounds: Sequence[float]) -> str:
 
 
 def _busy(part: Part, names: Sequence[str]) -> list[str]:
-    head = ["", "sagas/s", "p50 ms", "p99 ms", "CPU-s per 1,000", "of it", "transactions", "WAL bytes", "MiB"]
+    head = [
+        "",
+        "sagas/s",
+        "p50 ms",
+        "p99 ms",
+        "CPU-s per 1,000",
+        "of it",
+        "transactions",
+        "WAL bytes",
+        "whole pages",
+        "MiB",
+    ]
     rows = []
     for name in names:
         figures = {
             figure: part.median(name, "busy", figure)
             for figure in ("sagas_per_second", "p50_ms", "p99_ms", "cpu_seconds", "transactions_in_all", "log_bytes",
-                           "mebibytes")
+                           "whole_pages", "mebibytes")
         }  # fmt: skip
         databases = any(one.transactions for one in part.of(name, "busy"))
-        spent = [number(figures[key]) if databases else "–" for key in ("transactions_in_all", "log_bytes")]
+        spent = [
+            number(figures[key]) if databases else "–" for key in ("transactions_in_all", "log_bytes", "whole_pages")
+        ]
         shown = [number(figures[key]) for key in ("sagas_per_second", "p50_ms", "p99_ms", "cpu_seconds")]
         rows.append([name, *shown, _by_process(part, name), *spent, number(figures["mebibytes"])])
     return table(head, rows)

@@ -70,12 +70,14 @@ class Spent:
     seconds: Mapping[str, float]  # of the processor, by who
     transactions: Mapping[str, int]  # by database
     log_bytes: int
+    whole_pages: int = 0  # in the log: after a checkpoint each page is written whole once
 
     def since(self, before: Spent) -> Spent:
         return Spent(
             {who: total - before.seconds[who] for who, total in self.seconds.items()},
             {name: total - before.transactions.get(name, 0) for name, total in self.transactions.items()},
             self.log_bytes - before.log_bytes,
+            self.whole_pages - before.whole_pages,
         )
 
 
@@ -91,4 +93,5 @@ async def spent(pids: Mapping[str, Sequence[int]], connection: asyncpg.Connectio
         "WHERE datname NOT IN ('postgres', 'template0', 'template1')"
     )
     log_bytes = await connection.fetchval("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint")
-    return Spent(seconds, {row["datname"]: row["n"] for row in rows}, log_bytes)
+    whole_pages = await connection.fetchval("SELECT wal_fpi FROM pg_stat_wal")
+    return Spent(seconds, {row["datname"]: row["n"] for row in rows}, log_bytes, whole_pages)

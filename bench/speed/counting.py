@@ -23,7 +23,8 @@ from amends.broker import Address, Broker, Confirm, Consumer, Lane
 from amends.inbox import SqlInbox
 from amends.message import decode
 from bench.speed import shop
-from coordinator.app import App, build
+from coordinator.app import App
+from coordinator.building import build
 from coordinator.config import Settings
 from coordinator.embedded import serving
 from coordinator.engine import Beginning

@@ -6,6 +6,7 @@ import asyncio
 import resource
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from amends.database import open_engine
@@ -64,4 +65,5 @@ async def _measure(
         used = (await spent({}, None)).since(before)
         stopping.set()
     memory = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / mebibyte}
-    return figures(in_flight, ended[first:last], taken, {"process": used.seconds["client"]}, {}, 0, memory)
+    own = replace(used, seconds={"process": used.seconds["client"]})
+    return figures(in_flight, ended[first:last], taken, own, memory)

@@ -6,13 +6,13 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import asyncpg
 
 from bench.speed.arithmetic import percentile
-from bench.speed.costs import resident_bytes, spent
+from bench.speed.costs import Spent, resident_bytes, spent
 from bench.speed.load import Demand, Tally
 
 mebibyte = 1024 * 1024
@@ -43,6 +43,7 @@ class Figures:
     cpu_seconds_per_1000: Mapping[str, float]  # by who, the client included
     transactions: Mapping[str, float]  # by database
     log_bytes: float
+    whole_pages: float  # in the log; they grow fewer the more sagas there are between two checkpoints
     resident_mebibytes: Mapping[str, float]  # the most that each of them had, their processes added up
     wrong: int = 0
 
@@ -80,16 +81,14 @@ async def measure(contender: Contender, dsn: str, demand: Demand, *, seconds: fl
     names = contender.databases()
     transactions = {names[name]: count for name, count in used.transactions.items() if name in names}
     ended = tally.between(began, until)
-    return figures(demand.in_flight, ended, until - began, used.seconds, transactions, used.log_bytes, memory)
+    return figures(demand.in_flight, ended, until - began, replace(used, transactions=transactions), memory)
 
 
 def figures(
     in_flight: int,
     sagas: Sequence[float],
     seconds: float,
-    cpu: Mapping[str, float],
-    transactions: Mapping[str, int],
-    log_bytes: int,
+    used: Spent,
     memory: Mapping[str, float],
 ) -> Figures:
     """Totals of a measurement as figures of a saga."""
@@ -100,8 +99,9 @@ def figures(
         sagas_per_second=len(sagas) / seconds,
         p50_ms=percentile(sagas, 0.5) * 1000,
         p99_ms=percentile(sagas, 0.99) * 1000,
-        cpu_seconds_per_1000={who: total / count * 1000 for who, total in cpu.items()},
-        transactions={name: total / count for name, total in transactions.items()},
-        log_bytes=log_bytes / count,
+        cpu_seconds_per_1000={who: total / count * 1000 for who, total in used.seconds.items()},
+        transactions={name: total / count for name, total in used.transactions.items()},
+        log_bytes=used.log_bytes / count,
+        whole_pages=used.whole_pages / count,
         resident_mebibytes=memory,
     )

@@ -18,9 +18,9 @@ def line(name: str, one: Figures) -> str:
     ]
     if one.transactions:
         shares = "  ".join(f"{database} {count:.2f}" for database, count in sorted(one.transactions.items()))
-        told.append(
-            f"{'':24} transactions: {sum(one.transactions.values()):.2f}   ({shares})   log: {one.log_bytes:.0f} bytes"
-        )
+        total = sum(one.transactions.values())
+        told.append(f"{'':24} transactions: {total:.2f}   ({shares})")
+        told.append(f"{'':24} log: {one.log_bytes:.0f} bytes, {one.whole_pages:.2f} whole pages among them")
     memory = "  ".join(f"{who} {mebibytes:.0f}" for who, mebibytes in one.resident_mebibytes.items())
     told.append(f"{'':24} MiB at most: {memory}")
     return "\n".join(told)

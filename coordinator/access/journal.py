@@ -16,6 +16,7 @@ waiting_max = 10_000  # entries; whoever comes then waits for room
 batch_max = 500
 written_seconds_max = 5.0  # how long an answer waits for its entry
 again_seconds = 0.5
+gathered_seconds = 0.05  # how long entries are gathered that nobody waits for
 
 Waiting = tuple[AuditEntry, asyncio.Future[None]]
 
@@ -25,6 +26,7 @@ class Journal:
         self._store = store
         self._waiting: asyncio.Queue[Waiting] = asyncio.Queue(waiting_max)
         self._left: list[Waiting] = []  # taken, and not written
+        self._urgent = asyncio.Event()  # somebody waits for one
 
     async def write(self, entry: AuditEntry, *, wait: bool = True) -> None:
         """Add an entry; with `wait`, until it is durable. Where that takes too long, it is written later."""
@@ -33,6 +35,7 @@ class Journal:
             async with asyncio.timeout(written_seconds_max):
                 await self._waiting.put((entry, written))
                 if wait:
+                    self._urgent.set()
                     await asyncio.shield(written)
         except TimeoutError:
             log.error("%s by %s is not in the audit yet", entry.action, entry.who, extra={"action": "audit.late"})
@@ -41,11 +44,21 @@ class Journal:
         """Write what comes, for as long as this coordinator runs. What is at hand when it ends, `flush` writes."""
         while True:
             batch = [await self._waiting.get()]
-            self._fill(batch)
             try:
+                await self._gather()
+                self._fill(batch)
                 await self._keep(batch)
             finally:
                 self._left = [item for item in batch if not item[1].done()]
+
+    async def _gather(self) -> None:
+        """Let others join what nobody waits for."""
+        try:
+            async with asyncio.timeout(gathered_seconds):
+                await self._urgent.wait()
+        except TimeoutError:
+            return
+        self._urgent.clear()
 
     async def flush(self) -> None:
         """Write what still waits, at the end."""

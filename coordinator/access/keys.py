@@ -21,13 +21,19 @@ from coordinator.store.keys import KeyStore
 log = logging.getLogger(__name__)
 
 known_for_seconds = 3.0  # how long a revoked key may still work at another coordinator
-looked_again_seconds = 0.5  # for a key that is not known: it may have been made a moment ago, elsewhere
+looked_again_seconds = 0.5  # how often, at most, for a key that is not known
 trusted_seconds_max = 60.0  # how long what was known counts while the database is away
 used_every = timedelta(minutes=1)  # how exactly it is known when a key was last used
 session_hours_max = 12
 secret_bytes = 32
+distinct_min = 16  # characters of the 43; of chance it has about 30
 
-_shape = re.compile(r"amends_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
+_shape = re.compile(r"amends_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+
+
+def new_text() -> str:
+    """The text of a key that nobody knows."""
+    return f"amends_{secrets.token_hex(6)}_{secrets.token_urlsafe(secret_bytes)}"
 
 
 def mint(
@@ -40,14 +46,22 @@ def mint(
     expires_at: datetime | None = None,
     kind: KeyKind = KeyKind.KEY,
     parent_id: str | None = None,
+    text: str | None = None,
 ) -> tuple[ApiKey, str]:
-    """A new key, and its text, which is never known again."""
-    prefix = secrets.token_hex(6)
-    text = f"amends_{prefix}_{secrets.token_urlsafe(secret_bytes)}"
+    """A new key, and its text, which is never known again; or the key of a text that was made elsewhere.
+
+    Raises ValueError for a text that is no key's, or that nobody needs to guess.
+    """
+    text = text or new_text()
+    shape = _shape.fullmatch(text)
+    if shape is None:
+        raise ValueError("this is no key: amends_, 12 of 0-9a-f, _, and 43 of A-Za-z0-9_-")
+    if len(set(shape[2])) < distinct_min:
+        raise ValueError("this key is not made of chance: `amends keys mint` makes one that is")
     key = ApiKey(
         id=new_id(now),
         kind=kind,
-        prefix=prefix,
+        prefix=shape[1],
         hash=sha256(text.encode()).hexdigest(),
         name=name,
         role=role,
@@ -71,7 +85,8 @@ class Keyring:
         self._store, self._now = store, now
         self._known: Mapping[str, ApiKey] = {}
         self._any = False
-        self._looked_at: float | None = None
+        self._looked_at: float | None = None  # when the look at what is known began
+        self._forgotten_at = 0.0
         self._looking = asyncio.Lock()
         self._used: dict[str, datetime] = {}
 
@@ -87,7 +102,7 @@ class Keyring:
             return None
         await self._refresh(known_for_seconds)
         if shape[1] not in self._known:
-            await self._refresh(looked_again_seconds)
+            await self._look_again()
         key = self._known.get(shape[1])
         digest = sha256(text.encode()).hexdigest()
         if not hmac.compare_digest(digest, key.hash if key else ""):
@@ -102,7 +117,7 @@ class Keyring:
 
     def forget(self) -> None:
         """A key was made or ended here: look before the next request."""
-        self._looked_at = None
+        self._forgotten_at = time.monotonic()
 
     async def session(self, of: Principal) -> tuple[ApiKey, str]:
         """A key for a browser, that ends with the one it is made from, or after hours. Raises StoreUnavailable."""
@@ -142,12 +157,24 @@ class Keyring:
         if key.last_used_at is None or now - key.last_used_at >= used_every:
             self._used[key.id] = now
 
+    async def _look_again(self) -> None:
+        """Look at the keys as they are from now on: one may just have been let in elsewhere, by a session begun there.
+
+        Whoever shows one that nobody knows waits for it, so that the database is not asked more often.
+        """
+        asked_at = time.monotonic()
+        for _ in range(2):  # somebody else's look may be under way, which began too early
+            if self._looked_at is not None and self._looked_at < asked_at:
+                await asyncio.sleep(max(0.0, self._looked_at + looked_again_seconds - time.monotonic()))
+            await self._refresh(looked_again_seconds)
+
     async def _refresh(self, seconds: float) -> None:
         if self._fresh(seconds):
             return
         async with self._looking:
             if self._fresh(seconds):
                 return
+            began = time.monotonic()
             try:
                 found = await self._store.known()
                 self._any = self._any or bool(found) or await self._store.any()
@@ -157,7 +184,8 @@ class Keyring:
                 log.warning("Keys can't be looked up: those known count", extra={"action": "keys.unavailable"})
                 return
             self._known = {key.prefix: key for key in found}
-            self._looked_at = time.monotonic()
+            self._looked_at = began
 
     def _fresh(self, seconds: float) -> bool:
-        return self._looked_at is not None and time.monotonic() - self._looked_at < seconds
+        looked_at = self._looked_at
+        return looked_at is not None and looked_at >= self._forgotten_at and time.monotonic() - looked_at < seconds

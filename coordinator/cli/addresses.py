@@ -1,8 +1,7 @@
-"""Addresses: as they may be shown, without what nobody is to read over a shoulder, and whether others reach them."""
+"""Addresses: as they may be shown, without what nobody is to read over a shoulder."""
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -31,13 +30,3 @@ def shown(settings: Settings) -> Mapping[str, Any]:
             value = masked(value)
         found[str(field.validation_alias or f"AMENDS_{name.upper()}")] = value
     return found
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

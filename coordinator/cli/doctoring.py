@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,14 +22,17 @@ from sqlalchemy.exc import DBAPIError
 
 from amends.client import Client
 from amends.errors import AmendsError, BrokerError
-from coordinator.cli.addresses import is_loopback, masked, shown
+from coordinator.cli.addresses import masked, shown
+from coordinator.cli.safety import doubts, refusals, unasked
 from coordinator.config import Settings
 from coordinator.errors import StoreUnavailable, UnsupportedDatabase
 from coordinator.saga.state import SagaStatus
+from coordinator.store.access import ApiKey
 from coordinator.store.database import Database
 from coordinator.store.dead_letters import DeadLetterStore
 from coordinator.store.definitions import DefinitionStore
 from coordinator.store.fleet import FleetStore
+from coordinator.store.keys import KeyStore
 from coordinator.store.outbox import OutboxStore
 from coordinator.store.reader import SagaReader
 from coordinator.store.stored import sqlite_file
@@ -67,24 +70,21 @@ class Found:
 
 
 async def examine(settings: Settings, url: str | None) -> Found:
-    """Look at everything."""
-    logging.disable(logging.CRITICAL)  # what a library says of a server that is away, the check says
-    checks = [_configuration(settings)]
-    checks += [check async for check in _database(settings)]
-    checks += [await _broker(settings), await _coordinator(url or _own_url(settings)), await _telemetry(settings)]
+    """Look at everything. What a library logs of a server that is away is left out: the check says it."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        checks = [_configuration(settings), _safety(settings)]
+        checks += [check async for check in _database(settings)]
+        checks += [await _broker(settings), await _coordinator(url or _own_url(settings)), await _telemetry(settings)]
+    finally:
+        logging.disable(before)
     return Found(shown(settings), tuple(checks))
 
 
 def _configuration(settings: Settings) -> Check:
     if settings.log_level.upper() not in logging.getLevelNamesMapping():
         return Check("configuration", "fail", f"no log level {settings.log_level}", "set AMENDS_LOG_LEVEL to INFO")
-    if not is_loopback(settings.host):
-        return Check(
-            "configuration",
-            "warn",
-            f"it is to listen on {settings.host}, where nobody is asked who they are",
-            "listen on 127.0.0.1, behind a proxy that asks",
-        )
     if not settings.embedded_broker and sqlite_of(settings) is not None:
         return Check(
             "configuration",
@@ -93,6 +93,34 @@ def _configuration(settings: Settings) -> Check:
             "set AMENDS_DATABASE_URL to a PostgreSQL",
         )
     return Check("configuration", "ok", "every setting can be read")
+
+
+def _safety(settings: Settings) -> Check:
+    """What a start would refuse, as far as the settings tell."""
+    refused, doubtful = list(refusals(settings)), list(doubts(settings))
+    said = "; ".join((*refused, *doubtful))
+    if refused:
+        return Check("safety", "fail", said, "a coordinator does not start with this, unless it is told --insecure")
+    if doubtful:
+        return Check("safety", "warn", said, "it starts all the same")
+    return Check("safety", "ok", "nothing that the settings say would be refused at the start")
+
+
+def _access(settings: Settings, keys: Sequence[ApiKey], now: datetime) -> Check:
+    """Whether people are asked who they are, where they have to be. `keys`: all there ever were."""
+    valid = sum(key.valid(now) for key in keys)
+    provider = settings.oidc_issuer if settings.oidc_audience else None
+    refused = unasked(settings)
+    if not keys and not provider:
+        if refused:
+            advice = "a coordinator does not start with this, unless it is told --insecure"
+            return Check("access", "fail", refused, advice)
+        return Check("access", "ok", "nobody is asked who they are, and only this machine reaches it")
+    if not valid and not provider:
+        advice = "make one: `amends keys create NAME --role admin --direct`"
+        return Check("access", "warn", "everybody is asked for a key, and none is valid any more", advice)
+    asked = [f"{valid} valid keys" if valid != 1 else "1 valid key", *([f"tokens of {provider}"] if provider else [])]
+    return Check("access", "ok", f"everybody is asked who they are: {', '.join(asked)}")
 
 
 def sqlite_of(settings: Settings) -> Path | None:
@@ -113,6 +141,7 @@ async def _database(settings: Settings) -> AsyncIterator[Check]:
         if not path.exists():
             state: State = "warn" if settings.migrate else "fail"
             yield Check("database", state, f"{path} is not there yet", "run `amends db upgrade`, or `amends dev`")
+            yield _access(settings, (), datetime.now(UTC))
             return
     try:
         async with Database.open(settings.database_url, application_name="amends doctor") as database:
@@ -131,6 +160,7 @@ async def _database(settings: Settings) -> AsyncIterator[Check]:
                 return
             yield Check("schema", "ok", "its tables are this release's")
             async with asyncio.timeout(check_seconds_max):
+                yield _access(settings, await KeyStore(database).list(), now)
                 for check in await _contents(database, now):
                     yield check
     except (UnsupportedDatabase, DBAPIError) as error:

@@ -65,7 +65,7 @@ def upgrade() -> None:
     """Bring the database's schema up to date. Several at once wait for each other."""
     from sqlalchemy.exc import DBAPIError
 
-    from coordinator.app import prepared
+    from coordinator.building import prepared
     from coordinator.errors import StoreUnavailable, UnsupportedDatabase
     from coordinator.store.migration import migrate
 

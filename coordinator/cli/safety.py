@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
 
-from coordinator.cli.addresses import is_loopback
 from coordinator.config import Settings
+from coordinator.web.sites import is_loopback
 
 default_credentials = {("guest", "guest"), ("postgres", "postgres"), ("admin", "admin"), ("user", "password")}
 encrypted = {"require", "verify-ca", "verify-full"}
@@ -23,8 +23,29 @@ yes = ("1", "true", "t", "yes", "on")
 
 def unsafe(settings: Settings) -> str | None:
     """Why these settings are refused, as far as they alone tell. None: they are not."""
+    return next(refusals(settings), None)
+
+
+def refusals(settings: Settings) -> Iterator[str]:
+    """Everything for which these settings are refused, as far as they alone tell."""
     checks: tuple[Callable[[Settings], Iterator[str]], ...] = (_debug, _database, _broker, _provider)
-    return next((reason for check in checks for reason in check(settings)), None)
+    return (reason for check in checks for reason in check(settings))
+
+
+def doubts(settings: Settings) -> Iterator[str]:
+    """What is let pass, and is less than it could be."""
+    mode = _mode(settings)
+    if mode in encrypted - {"verify-full"}:
+        yield f"AMENDS_DATABASE_URL: sslmode={mode} believes whoever answers in its place: write verify-full"
+    public = urlsplit(settings.public_url or "")
+    if public.scheme == "http" and not _is_here(public.hostname or ""):
+        yield "AMENDS_PUBLIC_URL: keys and sessions travel there in plaintext: let a proxy speak TLS, and write https://"
+    believed = settings.broker_participant_user or settings.reply_secret
+    if not settings.embedded_broker and not believed:
+        yield (
+            "whoever may write to the broker can reply in another's name: run `amends broker setup` and set "
+            "AMENDS_BROKER_PARTICIPANT_USER, or AMENDS_REPLY_SECRET"
+        )
 
 
 def unasked(settings: Settings) -> str | None:
@@ -51,15 +72,31 @@ def _debug(settings: Settings) -> Iterator[str]:
         )
 
 
-def _database(settings: Settings) -> Iterator[str]:
-    url = sa.make_url(settings.database_url)
+def _away(settings: Settings) -> tuple[sa.URL, str] | None:
+    """A database that is not on this machine, and its host."""
+    try:
+        url = sa.make_url(settings.database_url)
+    except sa.exc.ArgumentError:
+        return None  # whoever opens it says what is wrong with it
     host = url.host or str(url.query.get("host", ""))
-    if url.get_backend_name() == "sqlite" or _is_here(host):
+    return None if url.get_backend_name() == "sqlite" or _is_here(host) else (url, host)
+
+
+def _mode(settings: Settings) -> str | None:
+    """How a database that is away is spoken to."""
+    away = _away(settings)
+    stated = (away[0].query.get("sslmode") or away[0].query.get("ssl")) if away else None
+    return None if stated is None else str(stated)
+
+
+def _database(settings: Settings) -> Iterator[str]:
+    away = _away(settings)
+    if away is None:
         return
+    url, host = away
     if (url.username, str(url.password)) in default_credentials:
         yield f"AMENDS_DATABASE_URL: {url.username} has the password that everybody knows: give it another"
-    mode = url.query.get("sslmode") or url.query.get("ssl")
-    if mode not in encrypted and not _may_be_plain(settings, host):
+    if _mode(settings) not in encrypted and not _may_be_plain(settings, host):
         yield (
             f"AMENDS_DATABASE_URL: {host} would be spoken to in plaintext: add ?sslmode=verify-full, or name the host "
             "in AMENDS_PLAINTEXT_TO if the network between is yours alone"

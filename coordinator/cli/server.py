@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -15,7 +16,8 @@ import uvicorn
 
 from amends.errors import BrokerError
 from amends.local import LocalBroker
-from coordinator.app import App, build
+from coordinator.app import App
+from coordinator.building import build
 from coordinator.cli.addresses import masked
 from coordinator.cli.safety import unasked, unsafe
 from coordinator.config import Settings
@@ -27,11 +29,13 @@ from coordinator.telemetry.logs import configure_logging
 from coordinator.web.app import create_web
 from coordinator.web.desk import Desk
 from coordinator.web.gate import Gate
+from coordinator.web.sites import sites_of
 
 log = logging.getLogger(__name__)
 
 graceful_seconds = 10
 backlog = 2048
+objects_between_collections = 20_000
 refused_code, usage_code, failed_code = 1, 2, 70
 
 
@@ -132,6 +136,7 @@ async def _serve(
         timeout_keep_alive=30,
     )
     server = Server(config, web.state.desk)
+    _keep_garbage_few()
     await app.start()
     watching = asyncio.ensure_future(_watch(app, server, announce))
     try:
@@ -146,6 +151,14 @@ async def _serve(
     return watching.result()
 
 
+def _keep_garbage_few() -> None:
+    """What is there now stays for as long as the process does: whoever collects garbage need not look at it, each time.
+    And sagas make many objects and few circles, so that it is enough to look now and then."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(objects_between_collections)
+
+
 def _web_of(app: App, settings: Settings) -> Gate:
     return create_web(
         app,
@@ -155,6 +168,7 @@ def _web_of(app: App, settings: Settings) -> Gate:
         rate_per_second=settings.rate_per_second,
         metrics_open=settings.metrics_open,
         secure=(settings.public_url or "").startswith("https:"),
+        sites=sites_of(settings.host, settings.allowed_hosts, settings.public_url),
     )
 
 

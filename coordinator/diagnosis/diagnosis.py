@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from coordinator.diagnosis.forgetting import Forgetting
 from coordinator.diagnosis.healing.healer import Healer
 from coordinator.diagnosis.llm.narrator import Narrator
 from coordinator.diagnosis.reporter import Reporter
@@ -29,7 +28,6 @@ class Diagnosis:
     watch: Watch
     sensors: Sensors
     reporter: Reporter
-    forgetting: Forgetting
     narrator: Narrator | None
     outcomes: OutcomeStore
     occurrences: OccurrenceStore
@@ -43,7 +41,6 @@ class Diagnosis:
     def loops(self) -> Mapping[str, Loop]:
         """The loops, by name, each of which begins again when it ends."""
         loops: dict[str, Loop] = {
-            "forgetting": self.forgetting.run,
             "healer": self.healer.run,
             "reporter": self.reporter.run,
             "sensors": self.sensors.run,

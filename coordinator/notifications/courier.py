@@ -36,7 +36,6 @@ attempts_max = 12
 retry_first_seconds, retry_factor, retry_seconds_max = 1.0, 3.0, 3600.0
 failures_max = 5  # in a row; then the target is left alone
 rest_first_seconds, rest_seconds_max = 10.0, 300.0
-forget_seconds = 600.0
 
 
 class Courier:
@@ -65,7 +64,7 @@ class Courier:
             self._alarm.set(self._now())
 
     async def run(self) -> None:
-        """Deliver, and forget what is old, until cancelled. Should it fail for a reason that nobody foresaw, it
+        """Deliver, until cancelled. Should it fail for a reason that nobody foresaw, it
         begins again: no saga waits for it."""
 
         def ended() -> None:
@@ -75,16 +74,11 @@ class Courier:
 
     async def _run(self) -> None:
         self._serving.clear()
-        loop = asyncio.get_running_loop()
-        forget_at = loop.time() + forget_seconds
         async with asyncio.TaskGroup() as delivering:
             while True:
                 await self._alarm.rest()
                 try:
                     await self._look(delivering)
-                    if loop.time() > forget_at:
-                        forget_at = loop.time() + forget_seconds
-                        await uncut(self._store.prune(self._now()))
                 except StoreUnavailable as error:
                     log.warning("Notifications wait: %s", error, extra={"action": "notifications.unavailable"})
 

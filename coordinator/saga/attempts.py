@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from coordinator.saga.changing import replace
 from coordinator.saga.decision import SendCommand
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.event import Call, CommandId, Event, Failure, Kind, Replied, Unsendable, Voided

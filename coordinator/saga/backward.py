@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
+from coordinator.saga.changing import replace
 from coordinator.saga.decision import VoidUnsent
 from coordinator.saga.definition import Step, StepKind
 from coordinator.saga.draft import Draft, can_undo, needs_undo

@@ -5,10 +5,10 @@ stops time: a pause, a command that has not left the outbox, a participant that 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from coordinator.saga.backward import retry_compensation, turn
+from coordinator.saga.changing import replace
 from coordinator.saga.definition import Step
 from coordinator.saga.draft import Draft
 from coordinator.saga.event import CommandId, Failure, Hold, Kind, Published, Voided, Woke

@@ -6,12 +6,12 @@ consulted and no wait is ever begun without an end.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
 from coordinator.errors import UnresolvedReference
+from coordinator.saga.changing import replace
 from coordinator.saga.decision import Decision, Effect, Incident, SendCommand
 from coordinator.saga.definition import RetryPolicy, SagaDefinition, Step, StepKind, Unset
 from coordinator.saga.event import CommandId, Event, Kind
@@ -25,6 +25,7 @@ from coordinator.saga.state import (
     SagaStatus,
     StepRun,
     StepStatus,
+    untouched,
 )
 
 
@@ -42,7 +43,7 @@ class Draft:
     # -- questions ---------------------------------------------------------------------------------------------------
 
     def run(self, name: str) -> StepRun:
-        return self._steps.get(name) or StepRun(name)
+        return self._steps.get(name) or untouched(name)
 
     def runs(self) -> list[StepRun]:
         return list(self._steps.values())

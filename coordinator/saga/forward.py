@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from coordinator.errors import UnresolvedReference
 from coordinator.saga.backward import block, close, defer, leave, raise_zombie, turn, undo_on_the_spot
+from coordinator.saga.changing import replace
 from coordinator.saga.definition import Step, StepKind
 from coordinator.saga.draft import Draft, can_undo, needs_undo
 from coordinator.saga.event import Answer, Effect, Failure, Kind, Replied, Undone

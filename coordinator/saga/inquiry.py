@@ -4,11 +4,11 @@ reply; or it never ran, and from now on never will. The pivot needs it, and so d
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from coordinator.saga.backward import block, turn
+from coordinator.saga.changing import replace
 from coordinator.saga.definition import Step, StepKind
 from coordinator.saga.draft import Draft
 from coordinator.saga.event import Answer, CommandId, Failure, Kind, Replied, Settlement, Undone

@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from coordinator.saga import event as events
+from coordinator.saga.changing import replace
 from coordinator.saga.state import Saga, StepRun
 
 T = TypeVar("T")
@@ -23,21 +24,7 @@ EVENTS: Mapping[str, type] = {kind.__name__: kind for kind in typing.get_args(ev
 
 def dump(value: Any) -> Any:
     """A dataclass of the core as a JSON value."""
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            name: dump(held) for name, default in _defaults(type(value)) if (held := getattr(value, name)) != default
-        }
-    if isinstance(value, frozenset):
-        return sorted(dump(item) for item in value)
-    if isinstance(value, tuple | list):
-        return [dump(item) for item in value]
-    if isinstance(value, Mapping):
-        return {key: dump(item) for key, item in value.items()}
-    return value
+    return _dumper(typing.cast(Any, type(value)))(value)
 
 
 def load(kind: type[T], value: Any) -> T:
@@ -56,11 +43,11 @@ def load_event(name: str, facts: Mapping[str, Any]) -> events.Event:
 
 def dump_saga(saga: Saga) -> dict[str, Any]:
     """A saga without its steps, which are kept one by one."""
-    return typing.cast(dict[str, Any], dump(dataclasses.replace(saga, steps={})))
+    return typing.cast(dict[str, Any], dump(replace(saga, steps={})))
 
 
 def load_saga(facts: Mapping[str, Any], steps: Mapping[str, StepRun]) -> Saga:
-    return dataclasses.replace(load(Saga, facts), steps=steps)
+    return replace(load(Saga, facts), steps=steps)
 
 
 def dump_step(run: StepRun) -> dict[str, Any]:
@@ -73,6 +60,42 @@ def load_step(facts: Mapping[str, Any]) -> StepRun:
 
 class _Missing:
     """Equal to nothing: a field without a default is always kept."""
+
+
+@cache
+def _dumper(kind: type) -> Callable[[Any], Any]:
+    """How to dump a value of this type. Found once per type: most values are what they are."""
+    if issubclass(kind, Enum):
+        return lambda value: value.value
+    if issubclass(kind, datetime):
+        return datetime.isoformat
+    if dataclasses.is_dataclass(kind):
+        return _dataclass_dumper(kind)
+    if issubclass(kind, frozenset):
+        return lambda value: sorted(map(dump, value))
+    if issubclass(kind, tuple | list):
+        return lambda value: [dump(item) for item in value]
+    if issubclass(kind, Mapping):
+        return lambda value: {key: dump(item) for key, item in value.items()}
+    return _as_it_is
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _dataclass_dumper(kind: type) -> Callable[[Any], Any]:
+    fields = _defaults(kind)
+
+    def dumped(value: Any) -> dict[str, Any]:
+        facts = {}
+        for name, default in fields:
+            held = getattr(value, name)
+            if held is not default and held != default:
+                facts[name] = dump(held)
+        return facts
+
+    return dumped
 
 
 @cache

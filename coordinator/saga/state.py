@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from coordinator.errors import IllegalMove
+from coordinator.saga.changing import replace
 from coordinator.saga.definition import Unset
 from coordinator.saga.event import Failure, Kind, Settlement, Undone
 
@@ -158,6 +160,12 @@ class StepRun:
         return replace(self, status=status, **changes)
 
 
+@lru_cache(maxsize=4096)
+def untouched(name: str) -> StepRun:
+    """A step to which nothing has happened yet."""
+    return StepRun(name)
+
+
 class CauseKind(StrEnum):
     """Why a saga turned."""
 
@@ -261,7 +269,7 @@ class Saga:
         return next((run.name for run in self.steps.values() if run.status is StepStatus.BLOCKED), None)
 
     def step(self, name: str) -> StepRun:
-        return self.steps.get(name) or StepRun(name)
+        return self.steps.get(name) or untouched(name)
 
     def move(self, status: SagaStatus, **changes: Any) -> Saga:
         """The one door through which a saga's status changes. Raises IllegalMove."""

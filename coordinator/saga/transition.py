@@ -5,10 +5,10 @@ Any event in any state gives a Decision. One that changes nothing is kept as evi
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import assert_never
 
 from coordinator.saga.backward import block, on_compensation_reply, unwind
+from coordinator.saga.changing import replace
 from coordinator.saga.clocks import on_published, on_voided, on_woke, starts_deadline
 from coordinator.saga.decision import Decision
 from coordinator.saga.definition import SagaDefinition

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from coordinator.errors import UnresolvedReference
 from coordinator.saga.backward import close, turn
+from coordinator.saga.changing import replace
 from coordinator.saga.clocks import shift_all
 from coordinator.saga.definition import Step, StepKind, Unset
 from coordinator.saga.draft import Draft

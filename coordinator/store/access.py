@@ -58,7 +58,7 @@ class AuditEntry:
     at: datetime
     who: str
     role: str
-    via: str  # key, session, token, open
+    via: str  # key, session, token, open, database
     key_id: str | None
     on_behalf_of: str | None  # whom the request named
     action: str  # the route, such as "POST /v1/sagas/{saga_id}/cancel"
@@ -79,6 +79,7 @@ class AuditFilter:
     who: str | None = None
     action: str | None = None
     target: str | None = None
+    under: str | None = None  # this target, and those whose path goes on from it
     since: datetime | None = None
     until: datetime | None = None
 

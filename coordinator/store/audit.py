@@ -1,9 +1,10 @@
-"""The audit as it is kept: rows are added, and read; the database refuses anything else."""
+"""The audit as it is kept: rows are added, read, and forgotten when old; the database refuses anything else."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ from coordinator.store.bulk import encode, insert_rows
 from coordinator.store.database import Database
 from coordinator.store.dialect import storable
 from coordinator.store.ids import first_id
+from coordinator.store.pruning import delete_old
 from coordinator.store.schema_access import audit
 
 page_max = 200
@@ -33,6 +35,11 @@ class AuditStore:
         async with self._database.begin() as connection:
             await self._insert.run(connection, [_record(entry) for entry in entries])
 
+    async def forget(self, before: datetime) -> int:
+        """Delete some of what was entered before then, which must be a month ago; how much."""
+        async with self._database.begin() as connection:
+            return len(await delete_old(connection, audit, _of.id < first_id(before)))
+
     async def page(self, chosen: AuditFilter | None = None, *, limit: int = 50, cursor: str | None = None) -> AuditPage:
         """Entries that fit, newest first, at most `page_max`."""
         size = max(1, min(limit, page_max))
@@ -44,6 +51,9 @@ class AuditStore:
             (_of.target, chosen.target),
         ]
         query = query.where(*(column == value for column, value in equal if value is not None))
+        if chosen.under is not None:
+            beyond = sa.and_(_of.target > f"{chosen.under}/", _of.target < f"{chosen.under}0")  # 0 follows the slash
+            query = query.where(sa.or_(_of.target == chosen.under, beyond))
         # Ids begin with the millisecond, so that a time is a place in their order.
         if chosen.since is not None:
             query = query.where(_of.id >= first_id(chosen.since))
@@ -55,6 +65,11 @@ class AuditStore:
             rows = await connection.execute(query.order_by(_of.id.desc()).limit(size + 1))
             items = [_entry(row) for row in rows]
         return AuditPage(tuple(items[:size]), items[size - 1].id if len(items) > size else None)
+
+    async def get(self, entry_id: str) -> AuditEntry | None:
+        async with self._database.reading() as connection:
+            row = (await connection.execute(sa.select(audit).where(_of.id == entry_id))).first()
+        return None if row is None else _entry(row)
 
 
 def _record(entry: AuditEntry) -> tuple[Any, ...]:

@@ -17,9 +17,9 @@ _encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 class Bulk:
     """A statement and the rows it takes as its parameter. Without rows it isn't run at all."""
 
-    def __init__(self, rows: Rows, statement: sa.Executable) -> None:
-        self._rows = rows
-        self._statement = statement
+    def __init__(self, rows: Rows, statement: Any) -> None:
+        self.rows = rows
+        self.statement = statement
 
     async def run(
         self, connection: AsyncConnection, records: Sequence[Sequence[Any]], **parameters: Any
@@ -27,7 +27,7 @@ class Bulk:
         """What the statement returns, if anything. `records` are in the order of the rows' columns."""
         if not records:
             return ()
-        result = await connection.execute(self._statement, {**self._rows.bind(records), **parameters})
+        result = await connection.execute(self.statement, {**self.rows.bind(records), **parameters})
         return result.all() if result.returns_rows else ()
 
 
@@ -43,9 +43,11 @@ def insert_rows(
     unless_there: bool = False,
     overwrite: Collection[str] = (),
     returning: Sequence[str] = (),
+    name: str = "v",
 ) -> Bulk:
-    """Insert rows. One whose key is there already fails, is left out, or has these columns overwritten."""
-    rows = dialect.rows("v", columns_of(table, columns))
+    """Insert rows. One whose key is there already fails, is left out, or has these columns overwritten. Those of one
+    statement each have a `name` of their own."""
+    rows = dialect.rows(name, columns_of(table, columns))
     statement = dialect.insert(table).from_select(list(columns), rows.only())
     if unless_there:
         statement = statement.on_conflict_do_nothing()

@@ -1,4 +1,4 @@
-"""What a connection goes through when it is opened, and before it is used again."""
+"""What a connection to SQLite goes through when it is opened."""
 
 from __future__ import annotations
 
@@ -6,19 +6,8 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Container
-from typing import Any
 
 import aiosqlite
-import sqlalchemy as sa
-
-
-def check_still_open(connection: Any, _record: Any, _borrowed: Any) -> None:
-    """Before a connection of the pool is used: one that the server has ended is replaced, and so are all like it.
-
-    The driver knows, without a word on the wire. Asking the server would take three round trips, each time.
-    """
-    if connection.driver_connection.is_closed():
-        raise sa.exc.InvalidatePoolError
 
 
 async def prepare_sqlite(connection: aiosqlite.Connection, busy_seconds: int, passing: Container[int]) -> None:

@@ -11,10 +11,12 @@ import sqlalchemy as sa
 from coordinator.store.bulk import Bulk, columns_of
 from coordinator.store.database import Database
 from coordinator.store.dialect import epoch, micros, storable
+from coordinator.store.pruning import delete_old
 from coordinator.store.schema import dead_letters
 from coordinator.store.values import DeadLetter, DeadLetterFilter, DeadLetterPage, DeadLetterStatus
 
 page_max = 200
+kept = timedelta(days=90)  # after somebody has dealt with it
 body_chars_max = 64 * 1024
 reason_chars_max = 2000
 name_chars_max = 200  # ids and names out of a message that nobody could read
@@ -42,6 +44,13 @@ class DeadLetterStore:
             # One statement can't meet a row twice; a message that came several times in a batch is rare.
             for letter_id in (letter_id for letter_id, times in sorted(again.items()) for _ in range(times)):
                 await self._keep.run(connection, [_record(letters[letter_id])])
+
+    async def prune(self, now: datetime) -> int:
+        """Forget some of those that were dealt with long ago; how many. Zero: nothing is left to forget."""
+        dealt = [status.value for status in DeadLetterStatus if status is not DeadLetterStatus.OPEN]
+        old = sa.and_(dead_letters.c.status.in_(dealt), dead_letters.c.at < now - kept)
+        async with self._database.begin() as connection:
+            return len(await delete_old(connection, dead_letters, old, dead_letters.c.resolved_at < now - kept))
 
     async def page(
         self, chosen: DeadLetterFilter | None = None, *, limit: int = 50, cursor: str | None = None

@@ -17,8 +17,9 @@ from sqlalchemy.engine.interfaces import Dialect as Driver
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.types import TypeEngine
 
+from amends.database import check_still_open, encrypted
 from coordinator.errors import UnsupportedDatabase
-from coordinator.store.connecting import check_still_open, prepare_sqlite
+from coordinator.store.connecting import prepare_sqlite
 
 epoch = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -191,6 +192,12 @@ class Dialect(ABC):
     async def take_turn(self, connection: AsyncConnection, turn: str) -> None:
         """Wait until nobody else has this turn; it ends with the transaction."""
 
+    changes_many_tables = False  # in one statement
+
+    def differs(self, error: sa.exc.DBAPIError) -> bool:
+        """Whether such a statement was undone because something wasn't as it was expected to be."""
+        return False
+
     @abstractmethod
     def passes(self, error: BaseException) -> bool:
         """Whether the whole transaction may be repeated: the error comes from the moment, not from the statement."""
@@ -203,9 +210,7 @@ def dialect_of(url: str) -> Dialect:
     except sa.exc.ArgumentError as error:
         raise UnsupportedDatabase("not a database URL; expected postgresql://… or sqlite:///…") from error
     if parsed.drivername in ("postgresql", "postgres", "postgresql+asyncpg"):
-        # What every other client calls `sslmode` is `ssl` to this driver.
-        query = {"ssl" if key == "sslmode" else key: value for key, value in parsed.query.items()}
-        return Postgres(parsed.set(drivername="postgresql+asyncpg", query=query))
+        return Postgres(parsed.set(drivername="postgresql+asyncpg"))
     if parsed.drivername in ("sqlite", "sqlite+aiosqlite"):
         if parsed.database in (None, "", ":memory:"):
             raise UnsupportedDatabase("SQLite in memory is one connection's alone; give a file: sqlite:///amends.db")
@@ -229,6 +234,12 @@ class Postgres(Dialect):
         "57P03": "starting up",
     }
     passing_classes: Mapping[str, str] = {"08": "connection"}
+
+    changes_many_tables = True
+
+    def differs(self, error: sa.exc.DBAPIError) -> bool:
+        state = getattr(error.orig, "sqlstate", None)
+        return state in ("22012", "23505")  # division by zero, a key that is there already
 
     # Every statement of the coordinator finds its rows by key. A plan made while a table was empty would scan it,
     # and is kept for as long as the connection lives; so scans and hashes are ruled out, and the plan never changes.
@@ -285,14 +296,16 @@ class Postgres(Dialect):
             "jit": "off",
             **settings,
         }
+        url, tls = encrypted(self.url)
+        timeouts = {"timeout": 5, "command_timeout": command_seconds}
         engine = create_async_engine(
-            self.url,
+            url,
             pool_size=connections,
             max_overflow=0,
             pool_timeout=5,
             pool_recycle=1800,
             isolation_level=isolation,
-            connect_args={"timeout": 5, "command_timeout": command_seconds, "server_settings": server_settings},
+            connect_args={**timeouts, **tls, "server_settings": server_settings},
         )
         sa.event.listen(engine.sync_engine, "checkout", check_still_open)
         return engine

@@ -35,6 +35,15 @@ class KeyStore:
             await self._database.dialect.take_turn(connection, "api_keys")
             return await _add(connection, key)
 
+    async def adopt(self, key: ApiKey) -> ApiKey | None:
+        """Keep a key that was made elsewhere, or find what is there under its prefix. None: there are too many."""
+        async with self._database.begin() as connection:
+            await self._database.dialect.take_turn(connection, "api_keys")
+            there = (await connection.execute(sa.select(api_keys).where(_of.prefix == key.prefix))).first()
+            if there is not None:
+                return _key(there)
+            return key if await _add(connection, key) else None
+
     async def rotate(self, key_id: str, new: ApiKey, *, until: datetime) -> ApiKey | None:
         """Let a new key follow one, which stays valid until then, at the longest. None: it isn't there to be followed.
 

@@ -35,9 +35,9 @@ _put = ("id", "subscription_id", "event_id", "event", "definition", "body", "cre
 _fixed = ("state", "attempts", "available_at")
 
 
-def insert_notices(dialect: Dialect) -> Bulk:
+def insert_notices(dialect: Dialect, *, name: str = "v") -> Bulk:
     """For whoever writes the change that they tell of, in the same transaction."""
-    return insert_rows(dialect, notifications, (*_put, *_fixed), unless_there=True)
+    return insert_rows(dialect, notifications, (*_put, *_fixed), unless_there=True, name=name)
 
 
 def notice_record(notice: Notice) -> tuple[Any, ...]:

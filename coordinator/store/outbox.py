@@ -154,6 +154,12 @@ class OutboxStore:
         async with self._database.reading() as connection:
             return [ParkedRow(_row(row), row.parked_reason, row.last_error) for row in await connection.execute(chosen)]
 
+    async def unsent(self, enough: int) -> int:
+        """How many rows wait to be sent, those on their way included and parked ones not; counted up to `enough`."""
+        some = sa.select(outbox.c.key).where(outbox.c.parked_reason.is_(None)).limit(enough).subquery()
+        async with self._database.reading() as connection:
+            return int(await connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0)
+
     async def pending(self) -> list[Backlog]:
         """What waits, per participant: the rows on their way right now included."""
         waits = outbox.c.parked_reason.is_(None)

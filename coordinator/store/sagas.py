@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,11 +11,13 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.errors import StoreUnavailable
+from coordinator.saga.changing import replace
 from coordinator.saga.record import dump, dump_step, load_saga, load_step
 from coordinator.saga.state import Saga, StepRun, wake_at
+from coordinator.store.at_once import AtOnce
 from coordinator.store.bulk import Bulk, columns_of, encode, insert_rows
 from coordinator.store.database import Database
-from coordinator.store.dialect import Dialect, Moment, storable
+from coordinator.store.dialect import Moment, storable
 from coordinator.store.due import claim_due
 from coordinator.store.notifications import insert_notices, notice_record
 from coordinator.store.outbox import forget_rows, outbox_columns, outbox_record, split
@@ -58,7 +59,7 @@ class SagaStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._sql = _Statements(database.dialect)
+        self._sql = _Statements(database)
 
     async def create(
         self, batch: Sequence[NewSaga], *, lease_token: str | None = None, lease_until: datetime | None = None
@@ -69,14 +70,20 @@ class SagaStore:
         one is created. Repeating a batch whose commit may have failed creates nothing twice. The commands belong to
         the holder of `lease_token` until `lease_until`; without one, to the first relay that claims them.
         """
+        if await self._sql.start_at_once.run(
+            [_new_record(new) for new in batch],
+            [_key_record(new) for new in batch if new.key is not None],
+            _tag_records(batch),
+            *_following(batch, lease_token, lease_until),
+        ):
+            return [Created(new.saga.id) for new in batch]
         async with self._database.begin() as connection:
             owners = await self._owners(connection, batch)
             winners = {new.saga.id: new for new in batch if _owner(owners, new)[0] == new.saga.id}
             records = [_new_record(new) for _, new in sorted(winners.items())]
             fresh = [winners[row.id] for row in await self._sql.insert_sagas.run(connection, records)]
             await self._follow(connection, fresh, lease_token, lease_until)
-            tags = [(tag, new.saga.id) for new in fresh for tag in dict.fromkeys(new.saga.tags)]
-            await self._sql.insert_tags.run(connection, tags)
+            await self._sql.insert_tags.run(connection, _tag_records(fresh))
         return [_creation(new, *_owner(owners, new)) for new in batch]
 
     async def _owners(
@@ -88,7 +95,7 @@ class SagaStore:
             if new.key is not None:
                 claims.setdefault((new.caller, new.key), new)
         # In one order, so that two batches with the same keys wait for each other instead of locking each other out.
-        records = [(*claim, new.body_hash, new.saga.id, new.saga.created_at) for claim, new in sorted(claims.items())]
+        records = [_key_record(new) for _, new in sorted(claims.items())]
         won = await self._sql.insert_keys.run(connection, records)
         owners = {(row.caller, row.key): (claims[row.caller, row.key].saga.id, "") for row in won}
         owners = {claim: (saga_id, claims[claim].body_hash) for claim, (saga_id, _) in owners.items()}
@@ -127,9 +134,15 @@ class SagaStore:
         by_id = {change.saga.id: change for change in changes}
         if len(by_id) < len(changes):
             raise ValueError("two changes of one saga in a batch")
+        ordered = [by_id[saga_id] for saga_id in sorted(by_id)]
+        plain = ordered and not forget and not any(change.void_unsent for change in ordered)
+        if plain and await self._sql.move_at_once.run(
+            [_moving_record(change, now) for change in ordered], *_following(ordered, lease_token, lease_until)
+        ):
+            return Committed(frozenset(by_id), frozenset())
         async with self._database.begin() as connection:
             # In one order, so that two batches about the same sagas wait for each other.
-            records = [_moving_record(by_id[saga_id], now) for saga_id in sorted(by_id)]
+            records = [_moving_record(change, now) for change in ordered]
             moved = {row.id for row in await self._sql.move_sagas.run(connection, records)}
             kept = [change for change in changes if change.saga.id in moved]
             await self._sql.forget.run(connection, [split(row_id) for row_id in sorted(forget)])
@@ -153,14 +166,9 @@ class SagaStore:
         lease_until: datetime | None,
     ) -> None:
         """What goes with a saga's row: steps, history, commands."""
-        runs = [_step_record(item.saga.id, run) for item in kept for run in _runs(item)]
-        entries = [_history_record(item.saga.id, entry) for item in kept for entry in item.entries]
-        commands = [outbox_record(row, lease_token, lease_until) for item in kept for row in item.outbox]
-        await self._sql.put_steps.run(connection, runs)
-        await self._sql.insert_history.run(connection, entries)
-        await self._sql.insert_outbox.run(connection, commands)
-        notices = [notice_record(notice) for item in kept for notice in item.notices]
-        await self._sql.insert_notices.run(connection, notices)
+        records = _following(kept, lease_token, lease_until)
+        for statement, some in zip(self._sql.following, records, strict=True):
+            await statement.run(connection, some)
 
     async def due(self, now: datetime, limit: int, *, lease_seconds: float = 30.0) -> list[str]:
         """Ids of up to `limit` sagas whose time has come, those longest due. They come again after `lease_seconds`,
@@ -230,6 +238,26 @@ def _new_record(new: NewSaga) -> tuple[Any, ...]:
     return (saga.id, saga.created_at, *_moving_values(new), *fixed)
 
 
+def _following(
+    kept: Sequence[NewSaga | Change], lease_token: str | None, lease_until: datetime | None
+) -> tuple[Sequence[tuple[Any, ...]], ...]:
+    """What goes with the rows of sagas: steps, history, commands, what others are told."""
+    return (
+        [_step_record(item.saga.id, run) for item in kept for run in _runs(item)],
+        [_history_record(item.saga.id, entry) for item in kept for entry in item.entries],
+        [outbox_record(row, lease_token, lease_until) for item in kept for row in item.outbox],
+        [notice_record(notice) for item in kept for notice in item.notices],
+    )
+
+
+def _key_record(new: NewSaga) -> tuple[Any, ...]:
+    return (new.caller, new.key, new.body_hash, new.saga.id, new.saga.created_at)
+
+
+def _tag_records(batch: Iterable[NewSaga]) -> list[tuple[str, str]]:
+    return [(tag, new.saga.id) for new in batch for tag in dict.fromkeys(new.saga.tags)]
+
+
 def _runs(item: NewSaga | Change) -> Iterable[StepRun]:
     return item.saga.steps.values() if isinstance(item, NewSaga) else item.steps
 
@@ -260,16 +288,26 @@ def _creation(new: NewSaga, owner_id: str, owner_hash: str) -> Creation:
 class _Statements:
     """Built once per store: their text is the same for one row and for a thousand."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, database: Database) -> None:
+        dialect = database.dialect
         new_columns = ("id", "updated_at", *_moving, *_fixed)
         self.insert_sagas = insert_rows(dialect, sagas, new_columns, unless_there=True, returning=("id",))
-        self.put_steps = insert_rows(dialect, steps, _step_columns, overwrite=_step_columns[2:])
-        self.insert_history = insert_rows(dialect, history, ("saga_id", "seq", "at", "event", "facts", "notes"))
         self.insert_tags = insert_rows(dialect, saga_tags, ("tag", "saga_id"))
-        self.insert_outbox = insert_rows(dialect, outbox, outbox_columns, unless_there=True)
-        self.insert_notices = insert_notices(dialect)
+        self.following = (
+            insert_rows(dialect, steps, _step_columns, overwrite=_step_columns[2:], name="v_steps"),
+            insert_rows(dialect, history, ("saga_id", "seq", "at", "event", "facts", "notes"), name="v_history"),
+            insert_rows(dialect, outbox, outbox_columns, unless_there=True, name="v_outbox"),
+            insert_notices(dialect, name="v_notices"),
+        )
         self.forget = forget_rows(dialect)
         key_columns = ("caller", "key", "body_hash", "saga_id", "created_at")
+        self.start_at_once = AtOnce(
+            database,
+            insert_rows(dialect, sagas, new_columns, returning=("id",)),
+            insert_rows(dialect, idempotency, key_columns, name="v_keys"),
+            insert_rows(dialect, saga_tags, ("tag", "saga_id"), name="v_tags"),
+            *self.following,
+        )
         self.insert_keys = insert_rows(
             dialect, idempotency, key_columns, unless_there=True, returning=("caller", "key")
         )
@@ -284,6 +322,7 @@ class _Statements:
         )
         unmoved = sa.and_(sagas.c.id == moves.c.id, sagas.c.revision == moves.c.revision)
         self.move_sagas = Bulk(moves, move.where(unmoved).returning(sagas.c.id))
+        self.move_at_once = AtOnce(database, self.move_sagas, *self.following)
 
         ids = dialect.rows("v", columns_of(sagas, ("id",)))
         self.load_sagas = Bulk(

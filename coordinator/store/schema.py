@@ -11,7 +11,7 @@ from coordinator.saga.state import FINAL, Direction, SagaStatus, StepStatus
 from coordinator.store.dialect import Key, Moment, changes_often, partial_index
 from coordinator.store.values import BulkState, CommandKind, DeadLetterStatus, HoldScope
 
-revision = "0005"  # the migration that leads to these tables
+revision = "0007"  # the migration that leads to these tables
 
 metadata = sa.MetaData(
     naming_convention={
@@ -135,6 +135,7 @@ idempotency = sa.Table(
     sa.Column("body_hash", Key, nullable=False),
     sa.Column("saga_id", Key, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
+    sa.Index("idempotency_by_saga", "saga_id"),  # a key is forgotten with its saga
 )
 
 saga_tags = sa.Table(

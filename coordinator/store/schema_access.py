@@ -37,7 +37,7 @@ api_keys = sa.Table(
     **changes_often,
 )
 
-# Nothing is ever changed or deleted here: triggers of the database see to it.
+# Nothing is ever changed here, and nothing deleted in its first thirty days: triggers of the database see to it.
 audit = sa.Table(
     "audit",
     metadata,

@@ -24,6 +24,7 @@ from coordinator.store.remedies import RemedyStore
 from coordinator.store.reports import ReportStore
 from coordinator.store.sagas import SagaStore
 from coordinator.store.samples import SampleReader
+from coordinator.store.settled import SettledSagas
 
 
 @dataclass(slots=True)
@@ -49,6 +50,7 @@ class Stores:
     notifications: NotificationStore
     keys: KeyStore
     audit: AuditStore
+    settled: SettledSagas
 
     @classmethod
     def over(cls, database: Database) -> Stores:
@@ -72,4 +74,5 @@ class Stores:
             NotificationStore(database),
             KeyStore(database),
             AuditStore(database),
+            SettledSagas(database),
         )

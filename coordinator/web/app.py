@@ -16,7 +16,7 @@ from litestar.types import ControllerRouterHandler
 
 from coordinator.access.rates import Rates
 from coordinator.telemetry import release
-from coordinator.web.api.audit import list_audit
+from coordinator.web.api.audit import list_audit, one_entry
 from coordinator.web.api.bulk import Bulks, ask
 from coordinator.web.api.changes import Changes
 from coordinator.web.api.dead_letters import DeadLetters, Outbox
@@ -44,7 +44,8 @@ from coordinator.web.gate import Gate
 from coordinator.web.metrics import Metrics
 from coordinator.web.pages import routes as pages
 from coordinator.web.problems import Refusal, handlers, respond
-from coordinator.web.reading import body_bytes_max, check_request
+from coordinator.web.reading import body_bytes_max, check_parameters
+from coordinator.web.sites import Sites
 
 
 async def _no_other_page(response: Response[Any]) -> Response[Any]:
@@ -80,6 +81,7 @@ controllers: tuple[ControllerRouterHandler, ...] = (
     Sessions,
     Keys,
     list_audit,
+    one_entry,
 )
 
 
@@ -109,17 +111,18 @@ def create_web(
     rate_per_second: float = 0.0,
     metrics_open: bool = True,
     secure: bool = False,
+    sites: Sites | None = None,
 ) -> Gate:
     """The API and the dashboard over a coordinator, which begins and ends with it, unless somebody else sees to that.
 
     `base_path` is where a browser finds them, if not at the root of the host; `jaeger_url` is where traces are shown.
     `rate_per_second` bounds what one key or address may ask (0: nothing does), `metrics_open` lets everybody scrape,
-    `secure` says that browsers come by https alone.
+    `secure` says that browsers come by https alone, `sites` by which names; without it, by those of this machine.
     `state.desk.stop()` is to be called as soon as the process is asked to end: it lets go of those who wait.
     """
     desk = Desk(coordinator, Metrics())
     _watch(coordinator, desk)
-    door = Door(coordinator.access, Rates(rate_per_second), metrics_open, secure)
+    door = Door(coordinator.access, Rates(rate_per_second), metrics_open, secure, sites or Sites())
 
     @asynccontextmanager
     async def life(_: Litestar) -> AsyncIterator[None]:
@@ -136,7 +139,7 @@ def create_web(
         controllers,
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
         guards=[door.check],
-        before_request=check_request,
+        before_request=check_parameters,
         after_request=leaving,
         exception_handlers=handlers(),
         lifespan=[life],

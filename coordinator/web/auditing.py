@@ -13,6 +13,7 @@ from coordinator.store.ids import new_id
 from coordinator.web.asking import Asking, asking
 
 facts_max, fact_chars_max = 20, 200
+ours = frozenset({"id", "definition", "status"})  # ids, and names that were checked: there is no secret in them
 
 
 class Auditing:
@@ -50,7 +51,7 @@ class Auditing:
 
 
 def before(**facts: Any) -> None:
-    """For handlers: how what is about to change stands now."""
+    """For handlers: how what is about to change stands now; without facts, that there is nothing yet."""
     asking().before = facts
 
 
@@ -59,10 +60,17 @@ def after(**facts: Any) -> None:
     asking().after = facts
 
 
+def because(reason: str | None) -> None:
+    """For handlers of requests without a body: why."""
+    asking().why = reason
+
+
 def _small(facts: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    if not facts:
+    if facts is None:
         return None
     return {
-        name: value if value is None or isinstance(value, bool | int | float) else redact(str(value)[:fact_chars_max])
+        name: value
+        if value is None or name in ours or isinstance(value, bool | int | float)
+        else redact(str(value)[:fact_chars_max])
         for name, value in list(facts.items())[:facts_max]
     }

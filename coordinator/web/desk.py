@@ -21,6 +21,7 @@ from coordinator.listing import Listing
 from coordinator.move import Handled
 from coordinator.notifications.courier import Courier
 from coordinator.notifications.subscriptions import Subscriptions
+from coordinator.pressure import Pressure
 from coordinator.relay import Relay
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.event import Event
@@ -114,6 +115,8 @@ class Coordinator(Protocol):
     def courier(self) -> Courier: ...
     @property
     def access(self) -> Access: ...
+    @property
+    def pressure(self) -> Pressure: ...
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...

@@ -8,11 +8,9 @@ import math
 import time
 from collections.abc import AsyncIterator, Mapping
 from http.cookies import CookieError, SimpleCookie
-from ipaddress import ip_address
 from typing import Any
 
 from litestar import Litestar, Response
-from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from coordinator.access.access import Access
@@ -25,15 +23,15 @@ from coordinator.web.problems import Refusal
 from coordinator.web.reading import harmless
 from coordinator.web.rules import Rule, everybody, metrics_route, rule_of
 from coordinator.web.seen import PAYLOAD
+from coordinator.web.sites import Connection, Sites, is_loopback
 
 cookie_name = "amends_session"
 own_header = "x-amends-dashboard"  # no page of another site can send it: browsers would ask us first
 header_chars_max = 9000
 looked_again_seconds = 15.0  # at who listens to a stream: their key may have ended meanwhile
-noted = ("id", "name", "definition", "version", "status", "revision", "scope", "mode", "role", "payloads", "expires_at",
-         "until", "ends_at", "rate_per_second", "verdict", "target", "created", "total", "waiting")  # fmt: skip
-
-Connection = ASGIConnection[Any, Any, Any, Any]
+noted = ("id", "name", "definition", "version", "status", "state", "revision", "scope", "mode", "role", "payloads",
+         "expires_at", "until", "ends_at", "ended_by", "rate_per_second", "verdict", "target", "created", "waiting",
+         "verb", "handled", "attempts", "outcome", "switched_to")  # fmt: skip
 
 
 @dataclasses.dataclass(slots=True)
@@ -44,6 +42,7 @@ class Door:
     rates: Rates
     metrics_open: bool = True
     secure: bool = False  # it is reached by https alone: cookies and answers say so
+    sites: Sites = dataclasses.field(default_factory=Sites)
 
     async def check(self, connection: Connection, _: BaseRouteHandler) -> None:
         """Before any handler, and before anything of the body is read. Answers 401, 403 and 429."""
@@ -51,10 +50,11 @@ class Door:
         rule = everybody if method == "OPTIONS" else self._rule(method, template)
         now = asking()
         now.rule, now.action = rule, f"{method} {template}"
+        credential, by_cookie = credential_of(connection)
         if rule.needs is None:
             self._limit(f"address {now.address}", now.address)
+            self._from_here(connection, by_itself=by_cookie or credential is None)
             return
-        credential, by_cookie = credential_of(connection)
         principal = await identified(self.access, credential)
         if principal is None:
             self._limit(f"address {now.address}", now.address)
@@ -62,6 +62,9 @@ class Door:
         who = principal.key_id or principal.name if principal.known else f"address {now.address}"
         self._limit(who, None if principal.known else now.address)
         now.principal = principal
+        if not principal.known:
+            self.sites.check_name(connection)
+        self._from_here(connection, by_itself=by_cookie or not principal.known)
         if by_cookie and method not in harmless and own_header not in connection.headers:
             raise Refusal("other-site", f"a session's request that changes something says {own_header}")
         if not principal.role.covers(rule.needs):
@@ -75,9 +78,14 @@ class Door:
             raise Refusal("forbidden", "nobody may, for no rule says who")
         return found
 
+    def _from_here(self, connection: Connection, *, by_itself: bool) -> None:
+        """No page of another site has a browser change anything. `by_itself`: with no key that it was told."""
+        if connection.scope["method"] not in harmless:  # type: ignore[typeddict-item]
+            self.sites.check_origin(connection, by_itself=by_itself)
+
     def _limit(self, who: str, address: str | None) -> None:
         """Count a request. What this machine itself asks where nobody is asked who they are, is not counted."""
-        if address is not None and _is_loopback(address):
+        if address is not None and is_loopback(address):
             return
         waits = self.rates.take(who)
         if waits:
@@ -142,13 +150,6 @@ async def _still_known(access: Access, credential: str | None) -> bool:
         return await access.identify(credential) is not None
     except (StoreUnavailable, ProviderUnavailable):
         return True  # as far as anybody can tell now
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 # --- what an answer leaves out ----------------------------------------------------------------------------------------

@@ -34,7 +34,8 @@ media_type = "application/problem+json"
 detail_chars_max = 1000
 errors_max = 200
 retry_after_seconds = 1
-anywhere = ("bad-parameter", "unauthenticated", "forbidden", "too-many-requests", "internal-error", "store-unavailable")
+anywhere = ("bad-parameter", "unauthenticated", "forbidden", "other-site", "unknown-host", "too-many-requests",
+            "internal-error", "store-unavailable")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ KINDS: Mapping[str, Kind] = {
     "unauthenticated": Kind(401, "It is not known who asks"),
     "forbidden": Kind(403, "This is not for who asks"),
     "other-site": Kind(403, "A page of another site asked a browser for this"),
+    "unknown-host": Kind(403, "This was asked for by a name that is not this coordinator's"),
     "not-found": Kind(404, "There is nothing here"),
     "unknown-saga": Kind(404, "There is no such saga"),
     "unknown-definition": Kind(404, "There is no such definition"),
@@ -66,6 +68,7 @@ KINDS: Mapping[str, Kind] = {
     "unknown-incident": Kind(404, "There is no such incident"),
     "unknown-report": Kind(404, "There is no such report, or not yet"),
     "unknown-notification": Kind(404, "There is no such notification"),
+    "unknown-entry": Kind(404, "There is no such entry in the audit"),
     "unknown-key": Kind(404, "There is no such key, or it has been revoked or followed"),
     "unknown-subscription": Kind(404, "There is no such subscription, or it has ended"),
     "unknown-remedy": Kind(404, "There is no such remedy"),
@@ -95,6 +98,7 @@ KINDS: Mapping[str, Kind] = {
     "timed-out": Kind(503, "This took too long"),
     "too-many-listeners": Kind(503, "Too many listen to this coordinator already"),
     "provider-unavailable": Kind(503, "The identity provider can't be reached now"),
+    "overloaded": Kind(503, "Too much waits already to start more"),
     "stopping": Kind(503, "This coordinator is stopping"),
     "not-alive": Kind(503, "A loop of this coordinator has ended"),
     "not-ready": Kind(503, "This coordinator can't serve now"),

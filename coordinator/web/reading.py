@@ -136,6 +136,7 @@ def actor_of(request: Asked, stated: str | None) -> str:
     whom they ask for. Where nobody is asked who they are, it is what they say, or nobody in particular."""
     named, now = stated or _named(request), asking()
     if now.principal is None or not now.principal.known:
+        now.on_behalf_of = named
         return named or "anonymous"
     now.on_behalf_of = None if named == now.principal.name else named
     return now.principal.name
@@ -155,23 +156,13 @@ def _named(request: Asked) -> str | None:
 # --- parameters -------------------------------------------------------------------------------------------------------
 
 
-async def check_request(request: Asked) -> None:
-    """Before any handler: what a browser sends for another site's page changes nothing, and the query is known.
-
-    Nobody is asked who they are, so whoever can make a person open a page could otherwise ask for a verb in a form.
-    """
-    site = request.headers.get("sec-fetch-site", "none")  # said by browsers, and out of a page's reach
-    if request.method not in harmless and site not in ("none", "same-origin"):
-        raise Refusal("other-site", "open the dashboard itself, or ask from outside a browser")
-    await check_parameters(request)
-
-
 async def check_parameters(request: Asked) -> None:
     """Before any handler: the query has only parameters that the route knows, once each, of text that can be kept."""
     errors = []
-    known = _query_names(request)
+    given = list(request.query_params.multi_items())
+    known = _query_names(request) if given else set()
     seen: set[str] = set()
-    for name, value in request.query_params.multi_items():
+    for name, value in given:
         if name not in known:
             hint = f"this route knows {', '.join(sorted(known))}" if known else "this route knows none"
             errors.append(ProblemError("unknown parameter", parameter=name[:100], hint=hint))

@@ -42,6 +42,7 @@ RULES: Mapping[str, Rule] = {
     "POST /v1/keys/{key_id}/rotate": admins,
     "DELETE /v1/keys/{key_id}": admins,
     "GET /v1/audit": readers_of_audit,
+    "GET /v1/audit/{entry_id}": readers_of_audit,
     "GET /v1/overview": viewers,
     "GET /v1/events": viewers,
     "GET /v1/definitions": viewers,

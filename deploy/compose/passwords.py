@@ -1,4 +1,4 @@
-"""Write `.env` with passwords that nobody else has, for `compose.yaml`. What is there stays; what is missing is added.
+"""Write `.env` with passwords and keys of your own, for `compose.yaml`. What is there stays; what is missing is added.
 
     python3 deploy/compose/passwords.py [FILE]
 
@@ -24,8 +24,17 @@ names = (
     "NOTIFICATION_PASSWORD",
     "REPLY_SECRET",  # by which the coordinators know a reply
     "GRAFANA_PASSWORD",  # of `admin`
+    "ADMIN_KEY",  # what a person shows to the dashboard, and to the API
+    "SHOP_KEY",  # what starts orders
 )
 default = Path(__file__).parents[2] / ".env"
+
+
+def made_up(name: str) -> str:
+    """What nobody has had before; a key in the form that `amends keys mint` gives it."""
+    if name.endswith("_KEY"):
+        return f"amends_{secrets.token_hex(6)}_{secrets.token_urlsafe(32)}"
+    return secrets.token_hex(24)
 
 
 def complete(file: Path) -> list[str]:
@@ -34,7 +43,7 @@ def complete(file: Path) -> list[str]:
     there = {line.partition("=")[0].strip() for line in kept.splitlines()}
     missing = [name for name in names if name not in there]
     if missing:
-        lines = "".join(f"{name}={secrets.token_hex(24)}\n" for name in missing)
+        lines = "".join(f"{name}={made_up(name)}\n" for name in missing)
         text = kept + ("\n" if kept and not kept.endswith("\n") else "") + lines
         beside = file.with_name(f"{file.name}.{os.getpid()}")
         with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as new:

@@ -33,6 +33,7 @@ T = TypeVar("T")
 root = Path(__file__).parents[2]
 services = ("order", "inventory", "payment", "delivery", "notification")
 ports = ("DASHBOARD_PORT", "RABBITMQ_PORT", "JAEGER_PORT", "PROXY_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")
+of_coordinators = ("DASHBOARD_PORT", "PROXY_PORT")
 patience_seconds = 240.0
 book = {"customer": "ada", "items": [{"sku": "book", "quantity": 1}], "address": "12 Dorset Street, London"}
 
@@ -63,13 +64,24 @@ class Stack:
             raise Wrong(f"docker compose {arguments[0]} ended with {done.returncode}\n{done.stderr or ''}")
         return done.stdout or ""
 
-    def ask(self, port: str, path: str, body: Any = None, *, user: str | None = None, password: str = "") -> Any:
-        """The JSON that answers, or Wrong."""
+    def ask(
+        self,
+        port: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str = "ADMIN_KEY",
+        user: str | None = None,
+        password: str = "",
+    ) -> Any:
+        """The JSON that answers, or Wrong. Coordinators are shown a key, others a user's password."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.ports[port]}{path}")
         if body is not None:
             request.data = json.dumps(body).encode()
             request.add_header("Content-Type", "application/json")
             request.add_header("Idempotency-Key", uuid.uuid4().hex)
+        if port in of_coordinators:
+            request.add_header("Authorization", f"Bearer {self.passwords[key]}")
         if user:
             credentials = base64.b64encode(f"{user}:{self.passwords[password]}".encode()).decode()
             request.add_header("Authorization", f"Basic {credentials}")
@@ -127,7 +139,7 @@ def eventually(look: Callable[[], T | None], what: str, *, seconds: float = pati
 
 
 def place(stack: Stack, order: Mapping[str, Any], port: str = "DASHBOARD_PORT") -> str:
-    started = stack.ask(port, "/v1/sagas", {"definition": "place_order", "input": order})
+    started = stack.ask(port, "/v1/sagas", {"definition": "place_order", "input": order}, key="SHOP_KEY")
     return str(started["id"])
 
 
@@ -155,6 +167,59 @@ def stands(stack: Stack, report: Report) -> None:
     eventually(attended, "the five services")
     report.good("all five services say that they live")
     eventually(lambda: stack.ask("DASHBOARD_PORT", "/v1/definitions/place_order"), "the demo's definition")
+
+
+def asked(stack: Stack, port: str, path: str, key: str | None) -> int:
+    """With which status a coordinator answers to who shows this key."""
+    request = urllib.request.Request(f"http://127.0.0.1:{stack.ports[port]}{path}")
+    if key:
+        request.add_header("Authorization", f"Bearer {stack.passwords[key]}")
+    try:
+        with urllib.request.urlopen(request, timeout=30.0) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+    except OSError as error:
+        raise Wrong(f"{path}: {error}") from error
+
+
+def door(stack: Stack, report: Report, port: str = "DASHBOARD_PORT") -> None:
+    expected = {("/v1/sagas", None): 401, ("/v1/sagas", "SHOP_KEY"): 200, ("/v1/keys", "SHOP_KEY"): 403}
+    expected |= {("/v1/keys", "ADMIN_KEY"): 200, ("/readyz", None): 200, ("/", None): 200}
+    found = {(path, key): asked(stack, port, path, key) for path, key in expected}
+    if found != expected:
+        raise Wrong(f"who may ask for what: {found}, expected {expected}")
+    report.good("who shows no key is asked for one, the shop's key opens what it should, the administrator's the rest")
+
+
+def session(stack: Stack, report: Report, at: list[str]) -> None:
+    """Log in at the last of these as the dashboard does, and look at all of them with what a browser then has."""
+    request = urllib.request.Request(f"http://127.0.0.1:{stack.ports[at[-1]]}/v1/session", method="POST")
+    request.add_header("Authorization", f"Bearer {stack.passwords['ADMIN_KEY']}")
+    names = set()
+    try:
+        with urllib.request.urlopen(request, timeout=30.0) as answer:
+            cookie = str(answer.headers["Set-Cookie"]).partition(";")[0]
+        for port in at:
+            again = urllib.request.Request(f"http://127.0.0.1:{stack.ports[port]}/v1/keys", headers={"Cookie": cookie})
+            with urllib.request.urlopen(again, timeout=30.0) as answer:
+                names = {one["name"] for one in json.loads(answer.read())["items"]}
+    except OSError as error:
+        raise Wrong(f"logging in as the dashboard does: {error}") from error
+    if names != {"admin", "shop"} or stack.passwords["ADMIN_KEY"] in cookie:
+        raise Wrong(f"keys are of {names}, and the browser keeps {cookie.partition('=')[0]}")
+    report.good("the administrator's key logs in to the dashboard" + (", at both coordinators at once" * (len(at) > 1)))
+
+
+def silence(stack: Stack, report: Report) -> None:
+    logs = stack.compose("logs", "--no-color", "--no-log-prefix")
+    told = [name for name, value in stack.passwords.items() if value in logs]
+    if told:
+        raise Wrong(f"the logs of the containers tell {', '.join(told)}")
+    if "--insecure" in logs:
+        raise Wrong("a coordinator runs with --insecure")
+    report.good("no log tells a password or a key, no coordinator is told to ask nobody")
 
 
 def orders(stack: Stack, report: Report) -> list[dict[str, Any]]:
@@ -229,6 +294,8 @@ def traces(stack: Stack, report: Report, sagas: list[dict[str, Any]]) -> None:
 
 def second(stack: Stack, report: Report) -> None:
     eventually(lambda: stack.ask("PROXY_PORT", "/readyz")["status"] == "ready", "the proxy")
+    door(stack, report, "PROXY_PORT")
+    session(stack, report, ["DASHBOARD_PORT", "PROXY_PORT"])
     saga_id = place(stack, {**book, "simulate": {"charge-card": "slow"}}, "PROXY_PORT")
     stack.compose("stop", "coordinator")
     ended(stack, saga_id, "completed", "PROXY_PORT")
@@ -268,6 +335,8 @@ def run(stack: Stack, report: Report) -> None:
     stack.compose("up", "--build", "--detach")
     report.good("built and started")
     stands(stack, report)
+    door(stack, report)
+    session(stack, report, ["DASHBOARD_PORT"])
     sagas = orders(stack, report)
     queues(stack, report)
     traces(stack, report, sagas)
@@ -276,6 +345,7 @@ def run(stack: Stack, report: Report) -> None:
         second(stack, report)
     if "observe" in stack.profiles:
         observe(stack, report)
+    silence(stack, report)
 
 
 def main() -> int:

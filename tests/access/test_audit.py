@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import pytest
 import sqlalchemy as sa
 
-from coordinator.store.access import Role
+from coordinator.store import pruning
+from coordinator.store.access import AuditEntry, Role
+from coordinator.store.ids import new_id
 from coordinator.store.schema_access import audit
 from tests.access.conftest import as_, audited, key_of
 from tests.waiting import eventually
@@ -31,6 +35,8 @@ async def test_a_verb_is_audited_with_who_why_before_and_after(site: Site) -> No
         assert entry["after"]["revision"] > entry["before"]["revision"]
         problem_of(await olga.post(f"/v1/sagas/{saga_id}/close", json={"reason": "no"}), 409, "verb-refused")
         (entry,) = await audited(site, admin, target=f"/v1/sagas/{saga_id}/close")
+        assert len(await audited(site, admin, under=f"/v1/sagas/{saga_id}")) == 2
+        assert await audited(site, admin, under=f"/v1/sagas/{saga_id[:-1]}") == []
         assert (entry["status"], entry["problem"].partition(":")[0]) == (409, "verb-refused")
 
 
@@ -68,6 +74,8 @@ async def test_the_audit_is_read_in_pages_and_by_time(site: Site) -> None:
         assert len(found) == 5
         assert found == sorted(found, reverse=True)
         (first, *_) = await audited(site, admin)
+        assert (await ada.get(f"/v1/audit/{first['id']}")).json() == first
+        problem_of(await ada.get("/v1/audit/none"), 404, "unknown-entry")
         assert await audited(site, admin, until="2020-01-01T00:00:00Z") == []
         assert len(await audited(site, admin, since="2020-01-01T00:00:00Z", who=first["who"])) == 5
 
@@ -79,3 +87,39 @@ async def test_the_database_itself_keeps_the_audit_as_it_is(site: Site) -> None:
         with pytest.raises(sa.exc.DBAPIError, match="the audit is not changed"):
             async with site.app.database.begin() as connection:
                 await connection.execute(statement)
+
+
+async def test_what_is_older_than_it_is_kept_is_forgotten(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning, "rows_max", 2)
+    now, kept = site.app.clock.now(), site.app.access.audit
+    ages = (500, 401, 450, 430, 600, 399, 0)
+    entries = [_entry(now - timedelta(days=days)) for days in ages]
+    await kept.add(entries)
+    await site.app.forgetting.sweep()
+    assert (await kept.page()).items == (entries[-1], entries[-2])
+
+
+async def test_the_database_lets_nobody_forget_the_last_thirty_days(site: Site) -> None:
+    now, kept = site.app.clock.now(), site.app.access.audit
+    young, old = (_entry(now - timedelta(days=days)) for days in (29, 31))
+    await kept.add([young, old])
+    assert await kept.forget(now - timedelta(days=30)) == 1
+    with pytest.raises(sa.exc.DBAPIError, match="the audit is not changed"):
+        await kept.forget(now)
+    assert (await kept.page()).items == (young,)
+
+
+def _entry(at: datetime) -> AuditEntry:
+    facts = (
+        "ada",
+        "admin",
+        "key",
+        None,
+        None,
+        "PUT /v1/healing",
+        "/v1/healing",
+        "why",
+        {"mode": "auto"},
+        {"mode": "off"},
+    )
+    return AuditEntry(new_id(at), at, *facts, 200, None, "r1", "127.0.0.1")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
 
 from coordinator.access import keys as keyring
+from coordinator.access.keys import Keyring
 from coordinator.errors import StoreUnavailable
-from coordinator.store.access import Role
+from coordinator.store.access import ApiKey, Role
 from coordinator.store.schema_access import api_keys
 from tests.access.conftest import as_, audited, bearer, key_of
 from tests.web.conftest import Site, chain, problem_of
@@ -121,6 +123,42 @@ async def test_known_keys_count_for_a_minute_while_the_database_is_away(
         await ring.identify(text)
 
 
+async def test_a_session_counts_at_another_coordinator_from_its_first_moment(site: Site) -> None:
+    text = await key_of(site, Role.ADMIN)
+    other = Keyring(site.app.access.keys, site.app.clock.now)
+    known = await other.identify(text)  # it has just looked
+    assert known is not None
+    _, session = await site.app.access.keyring.session(known)
+
+    found = await asyncio.gather(*(other.identify(session) for _ in range(3)))
+
+    assert [one and one.via for one in found] == ["session"] * 3
+
+
+async def test_a_look_that_began_before_a_key_was_made_does_not_hide_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = await key_of(site, Role.ADMIN)
+    store = site.app.access.keys
+    other, looking, made = Keyring(store, site.app.clock.now), asyncio.Event(), asyncio.Event()
+    really = store.known
+
+    async def slowly() -> list[ApiKey]:
+        found = await really()
+        looking.set()
+        await made.wait()
+        return found
+
+    monkeypatch.setattr(store, "known", slowly)
+    first = asyncio.ensure_future(other.identify(text))
+    await looking.wait()
+    new = await key_of(site, Role.VIEWER)
+    asked = asyncio.ensure_future(other.identify(new))
+    made.set()
+    assert await first is not None
+    assert await asked is not None
+
+
 async def test_a_session_needs_its_own_header_to_change_anything(site: Site) -> None:
     text = await key_of(site, Role.OPERATOR, name="olga")
     begun = await site.http.post("/v1/session", headers=bearer(text))
@@ -137,3 +175,27 @@ async def test_a_session_needs_its_own_header_to_change_anything(site: Site) -> 
     problem_of(await site.http.post("/v1/session", headers=own), 401, "unauthenticated")
     assert (await site.http.delete("/v1/session", headers=own)).status_code == 200
     problem_of(await site.http.get("/v1/sagas", headers=cookie), 401, "unauthenticated")
+
+
+async def test_a_key_that_ends_while_the_keys_are_looked_up_is_worth_nothing_at_once(
+    small_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = await key_of(small_site, Role.VIEWER)
+    ring, store = small_site.app.access.keyring, small_site.app.stores.keys
+    known, looking, ended = store.known, asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> list[ApiKey]:
+        found = await known()
+        looking.set()
+        await ended.wait()
+        return found
+
+    monkeypatch.setattr(store, "known", slowly)
+    asked = asyncio.ensure_future(ring.identify(text))
+    await looking.wait()
+    (key,) = await store.list()
+    await store.revoke(key.id, by="test", now=small_site.app.clock.now())
+    ring.forget()
+    ended.set()
+    await asked
+    assert await ring.identify(text) is None

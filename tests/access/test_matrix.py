@@ -69,7 +69,7 @@ async def _asked(http: httpx2.AsyncClient, route: str, headers: dict[str, str]) 
     method, _, path = route.partition(" ")
     filled = path.replace("{version}", "1").replace("{slug}", "not-found")
     for name in ("saga_id", "bulk_id", "letter_id", "name", "incident_id", "subscription_id", "notification_id",
-                 "command_id", "pause_id", "remedy_id", "key_id", "step"):  # fmt: skip
+                 "command_id", "entry_id", "pause_id", "remedy_id", "key_id", "step"):  # fmt: skip
         filled = filled.replace(f"{{{name}}}", "x")
     content = b"{}" if method in ("POST", "PUT") else None
     told = {**headers, "Content-Type": "application/json"} if content else headers

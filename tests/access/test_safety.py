@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from coordinator.cli.safety import unasked, unsafe
+from coordinator.cli.safety import doubts, unasked, unsafe
 from coordinator.config import Settings
 
 away_database = "postgresql://amends:s3cret@db.example/amends"
@@ -55,6 +55,23 @@ def test_what_is_unsafe_is_refused_in_one_line_that_says_what_to_set(stated: dic
 )
 def test_what_stays_on_this_machine_or_is_encrypted_is_fine(stated: dict[str, Any]) -> None:
     assert unsafe(_settings(**stated)) is None
+
+
+def test_an_address_that_is_none_is_left_to_who_opens_it() -> None:
+    assert unsafe(_settings(database_url="nonsense")) is None
+
+
+def test_what_is_let_pass_and_could_be_better_is_doubted() -> None:
+    stated = _settings(
+        database_url=away_database + "?sslmode=require",
+        broker_url="amqps://amends:s3cret@broker.example/",
+        public_url="http://amends.example",
+    )
+    assert unsafe(stated) is None
+    said = list(doubts(stated))
+    assert [line.partition(":")[0] for line in said[:2]] == ["AMENDS_DATABASE_URL", "AMENDS_PUBLIC_URL"]
+    assert "AMENDS_REPLY_SECRET" in said[2]
+    assert list(doubts(_settings(public_url="http://localhost:8274"))) == []
 
 
 def test_a_debug_switch_of_the_framework_is_refused_off_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from aio_pika.exceptions import AMQPError
 from amends.broker import Address, Confirm
 from amends.message import Answer
 from amends.rabbitmq import RabbitBroker, topology
-from coordinator.app import build
+from coordinator.building import build
 from coordinator.cli.granting import Administration, ManagementUnavailable, SetupRefused, set_up
 from coordinator.config import Settings
 from coordinator.saga.state import SagaStatus

@@ -19,7 +19,8 @@ import httpx2
 import uvicorn
 
 from amends import LocalBroker
-from coordinator.app import App, build
+from coordinator.app import App
+from coordinator.building import build
 from coordinator.config import Settings
 from coordinator.embedded import serving
 from coordinator.web.app import create_web

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from coordinator.access.keys import mint
 from coordinator.store.access import Role
 from tests.browser.conftest import View
+from tests.browser.visitors import come_in, key_of
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -15,18 +15,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 lonely = {"name": "lonely", "steps": [{"name": "wait", "participant": "nobody", "action": "wait", "kind": "readonly"}]}
 
 
-async def _key(view: View, name: str, role: Role, *, payloads: bool = False) -> str:
-    app = view.shop.app
-    key, text = mint(name, role, payloads=payloads, by="test", now=app.clock.now())
-    await app.access.keys.add(key)
-    app.access.keyring.forget()
-    return text
-
-
 async def test_the_dashboard_asks_for_a_key_and_shows_who_one_is(view: View) -> None:
     saga_id = await view.shop.order()
     await view.shop.until(saga_id, "completed")
-    text = await _key(view, "vera", Role.VIEWER)
+    text = await key_of(view, "vera", Role.VIEWER)
     page = await view.open(f"sagas/{saga_id}")
     await expect(page.get_by_role("heading", name="Who are you?")).to_be_visible()
     await page.get_by_label("Key, or a token").fill("wrong")
@@ -44,26 +36,17 @@ async def test_the_dashboard_asks_for_a_key_and_shows_who_one_is(view: View) -> 
     await expect(page.get_by_role("heading", name="Who are you?")).to_be_visible()
 
 
-async def _come_in(view: View, path: str, name: str, role: Role) -> None:
-    text = await _key(view, name, role)
-    await view.context.clear_cookies()
-    page = await view.open(path)
-    await page.get_by_label("Key, or a token").fill(text)
-    await page.get_by_role("button", name="Come in").click()
-    await expect(page.get_by_text(name, exact=True)).to_be_visible()
-
-
 async def test_a_viewer_is_offered_no_verbs_and_an_operator_is(view: View) -> None:
     await view.shop.app.definitions.register(lonely, by="test")
     saga_id = (await view.shop.http.post("/v1/sagas", json={"definition": "lonely"})).json()["id"]
     pause, dialog = view.page.get_by_role("button", name="Pause", exact=True), view.page.get_by_role("dialog")
-    await _come_in(view, f"sagas/{saga_id}", "olga", Role.OPERATOR)
+    await come_in(view, f"sagas/{saga_id}", "olga", Role.OPERATOR)
     await expect(pause).to_have_count(1)
-    await _come_in(view, f"sagas/{saga_id}", "vera", Role.VIEWER)
+    await come_in(view, f"sagas/{saga_id}", "vera", Role.VIEWER)
     await expect(view.page.get_by_text("lonely").first).to_be_visible()
     await expect(pause).to_have_count(0)
 
-    await _come_in(view, f"sagas/{saga_id}", "otto", Role.OPERATOR)
+    await come_in(view, f"sagas/{saga_id}", "otto", Role.OPERATOR)
     await pause.click()
     await expect(dialog.get_by_label("Who are you?")).to_have_count(0)
     await dialog.get_by_role("button", name="Pause").click()

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -28,7 +29,7 @@ async def doctor(**settings: str) -> tuple[int, dict[str, dict[str, Any]], dict[
 
 
 def spoil(site: Site, statement: str, *values: object) -> None:
-    with sqlite3.connect(site.settings.database_url.partition("///")[2]) as connection:
+    with sqlite3.connect(site.settings.database_url.partition("///")[2], timeout=30) as connection:
         connection.execute(statement, values)
     connection.close()
 
@@ -83,6 +84,7 @@ async def test_a_doctor_finds_a_new_machine_in_order_and_says_what_to_do(tmp_pat
     assert (code, document["ok"]) == (0, True)
     assert document["settings"]["AMENDS_DIAGNOSIS_API_KEY"] == "***"
     assert (checks["database"]["state"], checks["coordinator"]["state"]) == ("warn", "warn")
+    assert (checks["safety"]["state"], checks["access"]["state"]) == ("ok", "ok")
     assert "amends db upgrade" in checks["database"]["advice"]
     assert not (tmp_path / "new").exists(), "who looks makes nothing"
     text = await amends("doctor", AMENDS_LOG_LEVEL="LOUD", AMENDS_DATABASE_URL="mysql://u:pa55@h/x", AMENDS_PORT="1")
@@ -104,9 +106,10 @@ async def test_a_doctor_sees_what_waits_who_is_missing_and_what_is_away(small_si
     )
 
     states = {name: check["state"] for name, check in checks.items()}
-    assert (code, states["broker"]) == (1, "fail")
+    assert (code, states["broker"], states["access"]) == (1, "fail", "fail")
+    assert "Nobody would be asked" in checks["access"]["message"]
     assert "pa55" not in json.dumps(checks)
-    warned = {"configuration", "outbox", "pauses", "participants", "telemetry"}
+    warned = {"configuration", "safety", "outbox", "pauses", "participants", "telemetry"}
     assert {name for name, state in states.items() if state == "warn"} == warned
     assert "inventory for 6" in checks["outbox"]["message"]
     assert "inventory, payment" in checks["participants"]["message"]
@@ -115,6 +118,27 @@ async def test_a_doctor_sees_what_waits_who_is_missing_and_what_is_away(small_si
     _, checks, _ = await doctor(AMENDS_DATABASE_URL=small_site.settings.database_url, AMENDS_MIGRATE="false")
     assert checks["schema"]["state"] == "fail"
     assert (await amends("verify", "--all", AMENDS_DATABASE_URL=small_site.settings.database_url)).code == 1
+
+
+async def test_a_doctor_tells_what_a_start_would_refuse_and_who_is_asked(small_site: Site) -> None:
+    at = {"AMENDS_DATABASE_URL": small_site.settings.database_url, "AMENDS_URL": small_site.url}
+    code, checks, _ = await doctor(
+        **at, AMENDS_HOST="0.0.0.0", LITESTAR_DEBUG="1", AMENDS_BROKER_URL="amqp://ann:pa55@broker.invalid/"
+    )
+    assert (code, checks["safety"]["state"], checks["access"]["state"]) == (1, "fail", "fail")
+    for said in ("LITESTAR_DEBUG", "amqps://", "AMENDS_REPLY_SECRET"):
+        assert said in checks["safety"]["message"]
+    assert "pa55" not in json.dumps(checks)
+
+    made = (await small_site.http.post("/v1/keys", json={"name": "ada", "role": "admin"})).json()
+    _, checks, _ = await doctor(**at, AMENDS_HOST="0.0.0.0")
+    assert (checks["safety"]["state"], checks["access"]["state"]) == ("ok", "ok")
+    assert "1 valid key" in checks["access"]["message"]
+    await small_site.http.delete(f"/v1/keys/{made['id']}", headers={"Authorization": f"Bearer {made['key']}"})
+    _, checks, _ = await doctor(**at)
+    assert checks["access"]["state"] == "warn"
+    _, checks, _ = await doctor(**at, AMENDS_OIDC_ISSUER="https://id.example", AMENDS_OIDC_AUDIENCE="amends")
+    assert "tokens of https://id.example" in checks["access"]["message"]
 
 
 async def test_a_database_that_is_away_is_said_in_a_sentence(tmp_path: Path) -> None:
@@ -130,7 +154,12 @@ async def test_a_database_that_is_away_is_said_in_a_sentence(tmp_path: Path) -> 
 
 @pytest.mark.rabbitmq
 async def test_a_broker_that_is_there_has_its_queues(fresh_rabbitmq_url: str, tmp_path: Path) -> None:
-    settings = Settings(database_url=f"sqlite:///{tmp_path / 'amends.db'}", broker_url=fresh_rabbitmq_url, port=1)
+    settings = Settings(
+        database_url=f"sqlite:///{tmp_path / 'amends.db'}",
+        broker_url=fresh_rabbitmq_url,
+        plaintext_to=str(urlsplit(fresh_rabbitmq_url).hostname),
+        port=1,
+    )
     checks = {check.name: check for check in (await examine(settings, None)).checks}
     assert checks["broker"].state == "ok"
     assert checks["configuration"].state == "warn"  # SQLite, and several processes

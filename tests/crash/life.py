@@ -19,7 +19,8 @@ from amends import Broker, Command, Kind, LocalBroker, Participant, Refused, Ser
 from amends.database import open_engine
 from amends.inbox import SqlInbox
 from amends.rabbitmq import RabbitBroker
-from coordinator.app import App, build
+from coordinator.app import App
+from coordinator.building import build
 from coordinator.config import Settings
 from coordinator.engine import Beginning
 from tests.crash.mortal import Mortal, MortalBroker

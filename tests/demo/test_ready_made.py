@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from amends import LocalBroker
-from coordinator.app import build
+from coordinator.building import build
 from coordinator.config import Settings
 from coordinator.engine import Beginning
 from coordinator.saga.state import Saga, SagaStatus

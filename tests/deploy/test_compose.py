@@ -6,13 +6,17 @@ import re
 import stat
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from coordinator.access.keys import mint, new_text
+from coordinator.cli.safety import unsafe
 from coordinator.config import Settings
+from coordinator.store.access import Role
 
 root = Path(__file__).parents[2]
 text = (root / "compose.yaml").read_text("utf-8")
@@ -39,6 +43,12 @@ def test_every_password_is_made_up_kept_and_readable_by_its_owner_only(tmp_path:
     (tmp_path / ".env").write_text("REPLY_SECRET=mine", "utf-8")
     assert made(tmp_path).items() >= {"REPLY_SECRET": "mine"}.items()
     assert set(made(tmp_path)) == set(first)
+
+
+def test_keys_are_of_the_form_that_is_let_in(tmp_path: Path) -> None:
+    for name in ("ADMIN_KEY", "SHOP_KEY"):
+        _, text = mint("ada", Role.ADMIN, payloads=True, by="test", now=datetime.now(UTC), text=made(tmp_path)[name])
+        assert len(text) == len(new_text())
 
 
 def test_what_the_file_asks_for_is_made_or_is_a_port(tmp_path: Path) -> None:
@@ -97,10 +107,34 @@ def test_what_coordinators_are_told_is_a_setting() -> None:
     assert services["broker-setup"]["environment"]["AMENDS_BROKER_PARTICIPANT_USER"] == "amends-{participant}"
 
 
+@pytest.mark.parametrize("name", ["coordinator", "coordinator-2"])
+def test_a_coordinator_starts_safely_and_knows_no_key(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "command" not in services[name]  # the image's own, which is `amends serve`
+    assert '\nCMD ["amends", "serve"]\n' in (root / "Dockerfile").read_text("utf-8")
+    assert "insecure" not in text
+    assert "_KEY" not in str(services[name]["environment"])
+    for variable, value in services[name]["environment"].items():
+        monkeypatch.setenv(
+            variable, re.sub(r"\$\{[A-Z_]+(?::-(\d+)|:\?[^}]*)?\}", lambda one: one[1] or "x" * 48, value)
+        )
+    monkeypatch.setenv("AMENDS_HOST", "0.0.0.0")
+    settings = Settings()
+    assert unsafe(settings) is None
+    assert unsafe(settings.model_copy(update={"plaintext_to": ""})) is not None
+    assert services[name]["depends_on"]["keys"] == {"condition": "service_completed_successfully"}
+
+
+def test_keys_are_let_in_once_and_shown_by_who_needs_them() -> None:
+    knowing = {name for name, one in services.items() if "_KEY}" in str(one) or "_KEY:?" in str(one)}
+    assert knowing == {"keys", "first-order"}
+    assert services["first-order"]["environment"]["AMENDS_KEY"] == "${SHOP_KEY}"
+    assert services["keys"]["depends_on"] == {"migration": {"condition": "service_completed_successfully"}}
+
+
 def test_nothing_starts_before_what_it_stands_on() -> None:
     waits = {name: one.get("depends_on", {}) for name, one in services.items()}
-    assert waits["coordinator"]["migration"] == waits["coordinator"]["broker-setup"]
-    assert waits["coordinator"]["migration"] == {"condition": "service_completed_successfully"}
+    assert waits["coordinator"]["keys"] == waits["coordinator"]["broker-setup"] == waits["keys"]["migration"]
+    assert waits["coordinator"]["keys"] == {"condition": "service_completed_successfully"}
     for name in shop:
         assert waits[name] == {"coordinator": {"condition": "service_healthy"}}
     for one in waits.values():

@@ -9,7 +9,10 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from typer.core import TyperGroup as Group
+from typer.main import get_command
 
+from coordinator.cli import app
 from coordinator.config import Settings
 from participants.run import alive_every_seconds
 from tests.deploy.kustomizing import Document, containers, identity, pod, rendered
@@ -103,9 +106,27 @@ def test_secrets_are_referred_to_and_never_here() -> None:
                 reference = variable["valueFrom"]["secretKeyRef"]  # nothing is stated beside its name
                 referred.setdefault(reference["name"], set()).add(reference["key"])
     expected = {f"amends-{service}": {"broker-url", "database-url"} for service in services}
-    assert referred == expected | {"amends-coordinator": {"broker-url", "database-url", "reply-secret"}}
+    expected |= {"amends-coordinator": {"broker-url", "database-url", "reply-secret"}, "amends-first-key": {"key"}}
+    assert referred == expected
     page = (home / "README.md").read_text("utf-8")
-    assert [name for name in referred if name.startswith("amends-c") and name not in page] == []
+    assert [name for name in ("amends-coordinator", "amends-first-key") if f"`{name}`" not in page] == []
+
+
+def test_a_coordinator_asks_who_one_is_and_the_first_key_is_let_in_by_a_job_of_its_own() -> None:
+    (coordinator,) = containers(of_kind("Deployment")["amends-coordinator"])
+    assert coordinator["command"] == ["amends", "serve"]
+    assert "insecure" not in str(everywhere)
+    settings = of_kind("ConfigMap")["amends-coordinator"]["data"]
+    assert not settings.keys() & {"AMENDS_PLAINTEXT_TO", "AMENDS_LOG_LEVEL"}  # what leaves a node is encrypted
+    (let_in,) = containers(of_kind("Job")["amends-first-key"])
+    command = get_command(app)
+    for word in let_in["command"][1:3]:
+        assert isinstance(command, Group)
+        command = command.commands[word]
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in let_in["command"] if word.startswith("--")} <= known
+    knowing = {name for name, one in pods().items() if "amends-first-key" in str(pod(one)["spec"].get("containers"))}
+    assert knowing == {"amends-first-key"}
 
 
 def test_what_is_set_is_a_setting() -> None:
@@ -177,7 +198,7 @@ def test_nobody_speaks_to_anybody_but_for_what_is_listed() -> None:
         assert nothing in mine
         return {port["port"] for spec in mine for rule in spec.get("egress", ()) for port in rule["ports"]}
 
-    assert ports("amends-migration") == {53, 5432, 4318}
+    assert ports("amends-migration") == ports("amends-first-key") == {53, 5432, 4318}
     for name in of_kind("Deployment"):
         assert ports(name) == {53, 5432, 5671, 5672, 4318}
     heard = [spec for one in policies.values() for spec in one["spec"].get("ingress", ())]

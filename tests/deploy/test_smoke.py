@@ -78,6 +78,14 @@ def test_what_is_no_jaeger_is_said_and_is_no_fault(tmp_path: Path) -> None:
     assert (report.seen, len(report.unseen)) == (0, 1)
 
 
+def test_a_coordinator_that_lets_everybody_in_is_wrong(tmp_path: Path) -> None:
+    with answering({"/v1/sagas": {}, "/v1/keys": {}, "/readyz": {}, "/": {}}) as port:
+        stack = smoke.Stack(tmp_path / "env", [])
+        stack.ports["DASHBOARD_PORT"] = port
+        with pytest.raises(smoke.Wrong, match=r"who may ask for what: .*\('/v1/sagas', None\): 200"):
+            smoke.door(stack, smoke.Report())
+
+
 def test_what_does_not_come_about_is_wrong_and_says_what_was_heard_last() -> None:
     def look() -> bool:
         raise smoke.Wrong("nobody is there")

@@ -9,7 +9,7 @@ import pytest
 
 from amends.local import LocalBroker
 from amends.message import Answer, Command, Effect, Reply
-from coordinator.app import build
+from coordinator.building import build
 from coordinator.config import Settings
 from coordinator.engine import Beginning
 from coordinator.store.explained import RemedyRow, RemedyState

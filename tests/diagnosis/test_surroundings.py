@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from coordinator.diagnosis import forgetting
+from coordinator import forgetting
 from coordinator.diagnosis.cause import Entity, EntityKind, FaultClass, Phase
 from coordinator.diagnosis.evidence import Evidence, EvidenceKind, Trust
-from coordinator.diagnosis.forgetting import Forgetting
 from coordinator.diagnosis.incidents import of_one_cause
 from coordinator.diagnosis.redaction import redact
 from coordinator.diagnosis.registrations import differences, told_max
@@ -21,6 +20,7 @@ from coordinator.diagnosis.remedy import PlannedRemedy, RemedyKind, Target, Tier
 from coordinator.diagnosis.report import Certainty, Flag, Hypothesis, Report, StepEffect
 from coordinator.diagnosis.weaving import clash, digest_of, woven
 from coordinator.errors import StoreUnavailable
+from coordinator.forgetting import Forgetting
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.registration import read_definition
 from coordinator.store.observed import IncidentRow, IncidentStatus

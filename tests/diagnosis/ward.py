@@ -10,7 +10,8 @@ from typing import Any
 
 from amends.local import LocalBroker
 from amends.message import Answer, Command, Effect, Reply
-from coordinator.app import App, build
+from coordinator.app import App
+from coordinator.building import build
 from coordinator.config import Settings
 from coordinator.diagnosis.cause import Entity, EntityKind, FaultClass, Phase
 from coordinator.diagnosis.evidence import Evidence, EvidenceKind, Trust

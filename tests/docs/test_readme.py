@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.app import build
+from coordinator.building import build
 from coordinator.config import Settings
 from coordinator.engine import Beginning
 from coordinator.saga.state import Saga

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from amends.event import parse_event, verify
 from amends.local import LocalBroker
 from amends.message import Answer, Command, Failure, Reply
-from coordinator.app import build
+from coordinator.building import build
 from coordinator.config import Settings
 from coordinator.errors import StoreUnavailable
 from coordinator.notifications import courier as product

@@ -407,7 +407,7 @@ async def test_forget_keeps_what_may_still_be_asked_for(shop: Shop) -> None:
     assert (await shop.participant.answer(action(saga_id="s2"))).answer is Answer.SUCCEEDED
     assert await shop.amounts("s2") == [10]
     with pytest.raises(ValueError, match="younger command"):
-        await shop.inbox.forget(timedelta(hours=1).total_seconds())
+        SqlInbox(shop.engine, kept_seconds=timedelta(hours=1).total_seconds())
 
 
 async def test_create_may_be_called_again(shop: Shop) -> None:

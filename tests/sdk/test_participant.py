@@ -55,6 +55,34 @@ async def test_a_long_handler_delays_no_neighbour_but_its_acknowledgement(shop: 
         assert await sent is Confirm.CONFIRMED
 
 
+async def test_who_serves_forgets_by_itself_and_goes_on_when_that_fails(
+    shop: Shop, coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("amends.participant.forget_every_seconds", 0.01)
+    await shop.participant.answer(action(saga_id="old"))
+    await change(shop, "UPDATE amends_inbox SET updated_at = 0")
+    async with serving(shop, coordinator.broker):
+        async with asyncio.timeout(20):
+            while await rows(shop):  # noqa: ASYNC110 — the loop gives no signal
+                await asyncio.sleep(0.01)
+            await change(shop, "ALTER TABLE amends_inbox RENAME TO elsewhere")
+            while "could not forget" not in caplog.text:  # noqa: ASYNC110 — nor the log
+                await asyncio.sleep(0.01)
+            await change(shop, "ALTER TABLE elsewhere RENAME TO amends_inbox")
+        coordinator.send(action(saga_id="new"))
+        assert sagas(await coordinator.hear(1)) == ["new"]
+
+
+async def rows(shop: Shop) -> int:
+    async with shop.engine.connect() as connection:
+        return int(await connection.scalar(text("SELECT count(*) FROM amends_inbox")) or 0)
+
+
+async def change(shop: Shop, statement: str) -> None:
+    async with shop.engine.begin() as connection:
+        await connection.execute(text(statement))
+
+
 async def test_commands_of_one_step_never_run_side_by_side(shop: Shop, coordinator: Coordinator) -> None:
     @shop.participant.action("call", effects="external")
     async def call() -> None:

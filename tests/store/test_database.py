@@ -107,7 +107,7 @@ async def test_postgres_connections_are_bounded_in_time(fresh_postgres_url: str)
 
 def test_plain_urls_get_the_drivers_that_are_meant() -> None:
     plain = dialect_of("postgresql://u:p@h/d?sslmode=require").url
-    assert plain.render_as_string(hide_password=False) == "postgresql+asyncpg://u:p@h/d?ssl=require"
+    assert plain.render_as_string(hide_password=False) == "postgresql+asyncpg://u:p@h/d?sslmode=require"
     assert dialect_of("postgres://h/d").url.drivername == "postgresql+asyncpg"
     assert dialect_of("sqlite:///a.db").url.drivername == "sqlite+aiosqlite"
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from coordinator.store.database import Database
-from coordinator.store.dead_letters import DeadLetterStore, body_chars_max, reason_chars_max
+from coordinator.store.dead_letters import DeadLetterStore, body_chars_max, kept, reason_chars_max
 from coordinator.store.values import DeadLetter, DeadLetterFilter, DeadLetterStatus
 from tests.store.made import later, noon
 
@@ -24,9 +25,9 @@ def letter(letter_id: str, **values: Any) -> DeadLetter:
 
 
 async def test_a_letter_comes_back_as_it_was_kept(dead_letters: DeadLetterStore) -> None:
-    kept = letter("1", participant="payment", saga_id="s", command_key="charge/0/action/0/1", body='{"ünï": 1}')
-    await dead_letters.keep([kept])
-    assert await dead_letters.get("1") == kept
+    one = letter("1", participant="payment", saga_id="s", command_key="charge/0/action/0/1", body='{"ünï": 1}')
+    await dead_letters.keep([one])
+    assert await dead_letters.get("1") == one
     assert await dead_letters.get("2") is None
 
 
@@ -94,3 +95,13 @@ async def test_the_first_to_resolve_a_letter_wins(dead_letters: DeadLetterStore)
     assert not await dead_letters.resolve("unknown", DeadLetterStatus.REDRIVEN, by="a", why="w", now=noon)
     with pytest.raises(ValueError, match="is not open"):
         await dead_letters.resolve("1", DeadLetterStatus.OPEN, by="a", why="w", now=noon)
+
+
+async def test_what_was_dealt_with_long_ago_is_forgotten_and_what_waits_never(dead_letters: DeadLetterStore) -> None:
+    await dead_letters.keep([letter("1"), letter("2"), letter("3")])
+    much_later = noon + kept + timedelta(days=1)
+    await dead_letters.resolve("1", DeadLetterStatus.DISCARDED, by="a", why="w", now=noon)
+    await dead_letters.resolve("2", DeadLetterStatus.REDRIVEN, by="a", why="w", now=much_later)
+    assert await dead_letters.prune(noon + kept) == 0
+    assert [await dead_letters.prune(much_later) for _ in range(2)] == [1, 0]
+    assert [await dead_letters.get(one) is None for one in "123"] == [True, False, False]

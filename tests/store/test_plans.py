@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from coordinator.store.outbox import OutboxStore
 from coordinator.store.reader import SagaReader
 from coordinator.store.sagas import SagaStore
 from coordinator.store.samples import SampleReader
+from coordinator.store.settled import SettledSagas
 from coordinator.store.values import SagaFilter
 from tests.store.explaining import Work, misfits
 from tests.store.made import command, later, moved, new, noon, saga
@@ -27,7 +29,8 @@ rows = 100_000
 _filled = f"""
 INSERT INTO sagas (id, definition, version, status, direction, revision, wake_at, waiting_on, waiting_for, failed_step,
                    business_key, trace_id, created_at, updated_at, finished_at, record, input)
-SELECT '019ca945-0a7b-7000-8000-' || lpad(to_hex(n), 12, '0'), CASE n % 5000 WHEN 3 THEN 'rare' ELSE 'usual' END, 1,
+SELECT '019ca945-0a7b-7000-8000-' || lpad(to_hex(n), 12, '0'),
+       CASE n % 5000 WHEN 3 THEN 'rare' WHEN 4 THEN 'past' ELSE 'usual' END, 1,
        CASE WHEN n % 20 = 0 THEN 'running' WHEN n % 1001 = 1 THEN 'blocked' ELSE 'completed' END, 'forward', 1,
        CASE WHEN n % 20 = 0 THEN n END, CASE WHEN n % 20 = 0 THEN 'reply' END, CASE WHEN n % 20 = 0 THEN 'payment' END,
        CASE WHEN n % 1001 = 1 THEN 'charge' END,
@@ -62,7 +65,7 @@ async def filled(fresh_postgres_url: str) -> AsyncIterator[Database]:
 
 async def test_the_hot_statements_use_their_indexes(filled: Database) -> None:
     store, reader, relay_side = SagaStore(filled), SagaReader(filled), OutboxStore(filled)
-    samples = SampleReader(filled)
+    samples, settled = SampleReader(filled), SettledSagas(filled)
     long_ago = epoch + timedelta(microseconds=500)
     kept = [saga() for _ in range(50)]
     commands = [command(one) for one in kept]
@@ -79,12 +82,21 @@ async def test_the_hot_statements_use_their_indexes(filled: Database) -> None:
     async def release() -> None:
         await relay_side.release([row.id for row in commands], "a", available_at=noon, maybe_sent=False)
 
+    revision = iter(range(1, 9))
+
+    async def commit_at_once() -> None:
+        """As above, with nothing that needs statements of its own."""
+        expected = next(revision)
+        await store.commit([moved(replace(one, revision=expected)) for one in kept], now=noon)
+
     engine_side: list[tuple[Work, set[str]]] = [
         (lambda: store.load(ids), {"sagas_pkey", "steps_pkey"}),
         (lambda: store.unsent(ids), {"outbox_pkey"}),
         (lambda: store.due(later(0), 100), {"sagas_due"}),
         (lambda: relay_side.claim("a", now=noon, lease_until=later(9), limit=100), {"outbox_available"}),
         (release, {"outbox_pkey"}),
+        (commit_at_once, {"sagas_pkey"}),
+        (lambda: settled.forget("past", later(9)), {"sagas_by_definition", "idempotency_by_saga", "history_pkey"}),
         (commit, {"sagas_pkey", "outbox_pkey"}),
     ]
     reading: list[tuple[Work, set[str]]] = [

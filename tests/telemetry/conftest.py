@@ -11,7 +11,8 @@ import pytest
 
 from amends.broker import Broker
 from amends.local import LocalBroker
-from coordinator.app import App, build
+from coordinator.app import App
+from coordinator.building import build
 from coordinator.config import Settings
 from coordinator.engine import Beginning
 from coordinator.saga.decision import Decision

@@ -13,7 +13,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
-from coordinator.app import build
+from coordinator.building import build
 from coordinator.config import Settings
 from coordinator.telemetry import release
 from coordinator.telemetry.export import Telemetry, configure

@@ -13,7 +13,7 @@ from opentelemetry import trace
 from amends import Participant, Refused
 from amends.message import Answer, Command, Effect, Reply
 from amends.serving import ServingLimits
-from coordinator.app import build
+from coordinator.building import build
 from coordinator.config import Settings
 from coordinator.engine import Beginning
 from coordinator.telemetry import span_id

@@ -13,7 +13,8 @@ import pytest
 import uvicorn
 
 from amends.local import LocalBroker
-from coordinator.app import App, build
+from coordinator.app import App
+from coordinator.building import build
 from coordinator.config import Settings
 from coordinator.web.app import create_web
 from coordinator.web.door import Door

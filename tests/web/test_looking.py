@@ -115,7 +115,7 @@ async def test_a_payload_is_cut_where_the_reader_wants_no_more(site: Site) -> No
 
     payload = (await site.http.get(f"/v1/sagas/{saga_id}/input?max_bytes=8")).json()
 
-    assert payload == {"bytes": 202, "truncated": True, "text": '"üüü'}
+    assert payload == {"bytes": 202, "truncated": True, "text": '"üüü', "payloads_hidden": False}
     for bad in ("0", "1048577", "x"):
         problem_of(await site.http.get(f"/v1/sagas/{saga_id}/input?max_bytes={bad}"), 400, "bad-parameter")
 

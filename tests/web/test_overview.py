@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from coordinator.app import build
+from coordinator.building import build
 from coordinator.engine import Beginning
 from coordinator.store import overview as bounds
 from coordinator.store.values import Beat, DeadLetter

@@ -21,6 +21,7 @@ from coordinator.store.ids import new_id
 from coordinator.web import seen
 from coordinator.web.api.saga_list import line
 from coordinator.web.api.verbs import Asking, By, Reason
+from coordinator.web.auditing import after, before
 from coordinator.web.choosing import Choice
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk
@@ -170,7 +171,9 @@ async def ask(
     asked = await read_body(request, BulkAsking)
     check_payload(asked.arguments.result, "arguments")
     row = await _row_of(request, desk, asked, key)
+    before(verb=row.verb, sagas=row.total.count)
     if asked.dry_run:
+        after(verb=row.verb, dry_run=True)
         return Response(await _foreseen(desk, row), status_code=200)
     found = await desk.coordinator.stores.bulks.started(key) if key is not None else None
     if found is None:
@@ -200,8 +203,8 @@ class Bulks(Controller):
             raise bad_parameter("limit", f"1 to {page_max}")
         if cursor is not None and not _id.fullmatch(cursor):
             raise bad_parameter("cursor", "not one that a former page gave")
-        rows, after = await desk.coordinator.stores.bulks.page(limit=limit, cursor=cursor)
-        more = f"/v1/bulk?limit={limit}&cursor={after}" if after else None
+        rows, following = await desk.coordinator.stores.bulks.page(limit=limit, cursor=cursor)
+        more = f"/v1/bulk?limit={limit}&cursor={following}" if following else None
         return Response(BulkList(tuple(_shown(row) for row in rows), more), headers=next_link(more))
 
     @get("/{bulk_id:str}", summary="How far it is", responses=documented("unknown-bulk"))
@@ -221,6 +224,7 @@ class Bulks(Controller):
         asked = await read_body(request, Asking, may_be_empty=True)
         row = await _known(desk, bulk_id)
         by, now = actor_of(request, asked.by), desk.coordinator.clock.now()
+        before(id=row.id, verb=row.verb, state=row.state, handled=row.handled)
         ended = await desk.coordinator.stores.bulks.cancel(row.id, by=by, now=now)
         if ended is None:
             raise Refusal("bulk-refused", f"it is {(await _known(desk, bulk_id)).state} already")

@@ -16,6 +16,7 @@ from coordinator.diagnosis.redaction import redact
 from coordinator.store.observed import Occurrence, OccurrenceKind
 from coordinator.web import incidents as told
 from coordinator.web.api.verbs import By
+from coordinator.web.auditing import after, before
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk
 from coordinator.web.problems import ProblemError, Refusal, documented
@@ -87,11 +88,13 @@ class Changes(Controller):
             facts={"text": redact(asked.text), "by": by},
         )
         occurrences = desk.diagnosis.occurrences
+        before()
         await occurrences.put([occurrence])
         kept = await occurrences.get(occurrence.id) or occurrence
         if (kept.subject, kept.facts.get("text")) != (occurrence.subject, occurrence.facts["text"]):
             error = ProblemError("it came with another change", hint="use a new key for a new change")
             raise Refusal("idempotency-key-reused", error.detail, errors=[error])
+        after(id=kept.id, subject=kept.subject, text=kept.facts.get("text"))
         return Response(told.change(kept), status_code=201)
 
     @get(

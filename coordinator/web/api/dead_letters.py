@@ -15,7 +15,7 @@ from coordinator.errors import Quarantined, UnknownDeadLetter, UnknownSaga
 from coordinator.store.values import DeadLetter, DeadLetterFilter, DeadLetterStatus, HoldScope, ParkedRow
 from coordinator.web import fleet as shown
 from coordinator.web.api.verbs import Asking, Overriding
-from coordinator.web.auditing import before
+from coordinator.web.auditing import after, before
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk, handle_seconds_max
 from coordinator.web.problems import Refusal, documented
@@ -75,7 +75,7 @@ class DeadLetters(Controller):
     ) -> shown.DeadLetter:
         asked = await read_body(request, Asking, may_be_empty=True)
         by = actor_of(request, asked.by)
-        before(id=letter_id, status=DeadLetterStatus.OPEN)  # else it is refused
+        await _note(desk, letter_id)
         try:
             # In process a command is confirmed when it was carried out; nobody waits that long here.
             async with asyncio.timeout(handle_seconds_max):
@@ -95,7 +95,7 @@ class DeadLetters(Controller):
     ) -> shown.DeadLetter:
         asked = await read_body(request, Overriding)
         by = actor_of(request, asked.by)
-        before(id=letter_id, status=DeadLetterStatus.OPEN)
+        await _note(desk, letter_id)
         return _shown(await desk.coordinator.dead_letters.discard(letter_id, by, asked.reason))
 
 
@@ -129,11 +129,13 @@ class Outbox(Controller):
     async def redrive(
         self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], command_id: FromPath[str]
     ) -> Response[shown.ParkedCommand]:
-        await read_body(request, Asking, may_be_empty=True)
+        actor_of(request, (await read_body(request, Asking, may_be_empty=True)).by)
         outbox = desk.coordinator.stores.outbox
         parked = next((row for row in await outbox.parked() if _id(row) == command_id), None)
         if parked is None:
             raise Refusal("unknown-command", f"no parked command {command_id}")
+        facts = {"id": command_id, "saga_id": parked.row.saga_id, "participant": parked.row.participant}
+        before(**facts, parked=True, reason=parked.reason, tries=parked.row.tries)
         (command,) = decode(frame("commands", [parked.row.body]))
         if not isinstance(command, Command):
             raise Refusal("redrive-refused", "it can't be read, so it can't be sent; close its saga or retry the step")
@@ -141,7 +143,15 @@ class Outbox(Controller):
             raise Refusal("redrive-refused", "its saga no longer awaits it")
         if not await outbox.unpark(parked.row.id, now=desk.coordinator.clock.now()):
             raise Refusal("redrive-refused", "somebody else redrove it at this moment")
+        after(**facts, parked=False)
         return Response(_parked(parked), status_code=202)
+
+
+async def _note(desk: Desk, letter_id: str) -> None:
+    """For the audit: how the letter stands now."""
+    letter = await desk.coordinator.stores.dead_letters.get(letter_id)
+    if letter is not None:
+        before(id=letter.id, status=letter.status, saga_id=letter.saga_id, participant=letter.participant)
 
 
 def _shown(letter: DeadLetter) -> shown.DeadLetter:

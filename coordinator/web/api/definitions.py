@@ -14,6 +14,7 @@ from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.registration import document_nodes_max, version_max, warnings
 from coordinator.store.values import StoredDefinition
 from coordinator.web import seen
+from coordinator.web.auditing import before
 from coordinator.web.describing import any_object, taking
 from coordinator.web.desk import Desk
 from coordinator.web.problems import documented
@@ -90,9 +91,10 @@ class Definitions(Controller):
 async def register(desk: Desk, document: Any, by: str) -> tuple[SagaDefinition, bool]:
     """Keep a definition. True: as a new version. Raises InvalidDefinition."""
     name = desk.coordinator.definitions.check(document).name
-    before = await desk.coordinator.stores.definitions.get(name)
+    newest = await desk.coordinator.stores.definitions.get(name)
+    before(**({} if newest is None else {"name": name, "version": newest.version}))
     definition = await desk.coordinator.definitions.register(document, by)
-    return definition, before is None or before.version < definition.version
+    return definition, newest is None or newest.version < definition.version
 
 
 async def _warnings(desk: Desk, definition: SagaDefinition) -> tuple[seen.Fault, ...]:

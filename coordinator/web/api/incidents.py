@@ -22,6 +22,7 @@ from coordinator.web import incidents as told
 from coordinator.web.api.diagnosis import Accept, Format, as_json, form_of, width_default, written
 from coordinator.web.api.overview import following
 from coordinator.web.api.verbs import Asking, By
+from coordinator.web.auditing import after, before
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk
 from coordinator.web.problems import ProblemError, Refusal, documented
@@ -182,9 +183,11 @@ class Incidents(Controller):
     async def refresh(
         self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], incident_id: FromPath[str]
     ) -> Response[Report]:
-        await read_body(request, Asking, may_be_empty=True)
+        actor_of(request, (await read_body(request, Asking, may_be_empty=True)).by)
         row = await _incident(desk, incident_id)
+        before(id=row.id, report_version=row.report_version)
         report = await desk.diagnosis.reporter.refresh(row.id)
+        after(id=row.id, report_version=report.version)
         return written(report, Format.JSON)
 
     @post(
@@ -211,12 +214,14 @@ class Incidents(Controller):
             true_culprit=json.dumps(culprit.model_dump(mode="json")) if culprit else None,
             resolution=asked.resolution,
         )
-        before = await reports.said(row.id)
-        if before is not None:
-            kept = _also(kept, before)
+        earlier = await reports.said(row.id)
+        before(id=row.id, status=row.status, verdict=earlier.verdict if earlier else None)
+        if earlier is not None:
+            kept = _also(kept, earlier)
         await reports.say(kept)
         if asked.resolution:
             await diagnosis.incidents.resolve(row.id, by=kept.by, resolution=asked.resolution, now=kept.at)
+        after(id=row.id, verdict=kept.verdict, resolution=kept.resolution)
         return told.said(kept)
 
 
@@ -239,18 +244,18 @@ def _culprit(asked: Feedback) -> Entity | None:
         raise Refusal("invalid-body", f"true_culprit: {fault.detail}", errors=[fault]) from error
 
 
-def _also(kept: FeedbackRow, before: FeedbackRow) -> FeedbackRow:
+def _also(kept: FeedbackRow, earlier: FeedbackRow) -> FeedbackRow:
     """What is said now, with what was said before and is not said otherwise: who first judges a report and later tells
     what resolved the incident means both."""
     if kept.verdict is None:
         kept = replace(
             kept,
-            verdict=before.verdict,
-            true_class=before.true_class,
-            true_culprit=before.true_culprit,
-            report_version=before.report_version,
+            verdict=earlier.verdict,
+            true_class=earlier.true_class,
+            true_culprit=earlier.true_culprit,
+            report_version=earlier.report_version,
         )
-    return replace(kept, resolution=before.resolution) if kept.resolution is None else kept
+    return replace(kept, resolution=earlier.resolution) if kept.resolution is None else kept
 
 
 async def _incident(desk: Desk, incident_id: str) -> IncidentRow:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from litestar import Controller, Request, Response, delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 from pydantic import Field, StrictBool, StrictStr, StringConstraints
 
 from coordinator.access.keys import mint
@@ -16,7 +16,7 @@ from coordinator.store.access import ApiKey, Role
 from coordinator.store.keys import keys_max
 from coordinator.web.api.verbs import Reason
 from coordinator.web.asking import asking
-from coordinator.web.auditing import after, before
+from coordinator.web.auditing import after, because, before
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk
 from coordinator.web.problems import Refusal, documented
@@ -92,6 +92,7 @@ class Keys(Controller):
     async def make(self, request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Response[KeySeen]:
         asked = await read_body(request, Making)
         _check_no_more_than_own(asked.payloads)
+        before()
         now, access = desk.coordinator.clock.now(), desk.coordinator.access
         key, text = mint(
             asked.name,
@@ -147,8 +148,13 @@ class Keys(Controller):
         status_code=200,
     )
     async def revoke(
-        self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], key_id: FromPath[str]
+        self,
+        request: Request[Any, Any, Any],
+        desk: NamedDependency[Desk],
+        key_id: FromPath[str],
+        reason: FromQuery[str | None] = None,
     ) -> KeySeen:
+        because(reason)
         access, now = desk.coordinator.access, desk.coordinator.clock.now()
         old = await access.keys.revoke(key_id, by=actor_of(request, None), now=now)
         if old is None:

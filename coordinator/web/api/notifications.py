@@ -19,7 +19,7 @@ from coordinator.store.ids import new_id
 from coordinator.store.notifications import page_max, subscriptions_max
 from coordinator.store.notified import NoticeState, Notification, NotificationFilter, Subscription, Target
 from coordinator.web.api.verbs import Asking, By
-from coordinator.web.auditing import before
+from coordinator.web.auditing import after, because, before
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk
 from coordinator.web.problems import ProblemError, Refusal, documented
@@ -147,12 +147,15 @@ class Notifications(Controller):
     async def redeliver(
         self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], notification_id: FromPath[str]
     ) -> NotificationSeen:
-        await read_body(request, Asking, may_be_empty=True)
+        actor_of(request, (await read_body(request, Asking, may_be_empty=True)).by)
         store = desk.coordinator.stores.notifications
+        there = await store.get(notification_id)
+        if there is not None:
+            before(id=notification_id, status=there.state, attempts=there.attempts, last_error=there.last_error)
         again = await store.redeliver(notification_id, now=desk.coordinator.clock.now())
         if again is not None:
             return _told(again)
-        if await store.get(notification_id) is None:
+        if there is None:
             raise _unknown(notification_id)
         raise Refusal("redelivery-refused", "it waits to be delivered already, or its subscription has ended")
 
@@ -172,6 +175,7 @@ class Subscriptions(Controller):
         self, request: Request[Any, Any, Any], desk: NamedDependency[Desk]
     ) -> Response[SubscriptionSeen]:
         asked = await read_body(request, Subscribing)
+        before()
         coordinator = desk.coordinator
         if asked.url is not None:
             try:
@@ -215,13 +219,19 @@ class Subscriptions(Controller):
         status_code=200,
     )
     async def end(
-        self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], subscription_id: FromPath[str]
+        self,
+        request: Request[Any, Any, Any],
+        desk: NamedDependency[Desk],
+        subscription_id: FromPath[str],
+        reason: FromQuery[str | None] = None,
     ) -> SubscriptionSeen:
+        because(reason)
         by, now = actor_of(request, None), desk.coordinator.clock.now()
         ended = await desk.coordinator.stores.notifications.end(subscription_id, by=by, now=now)
         if ended is None:
             raise Refusal("unknown-subscription", f"no subscription {subscription_id}, or it has ended")
-        before(id=ended.id, target=ended.target, by=ended.created_by)
+        before(id=ended.id, target=ended.target, by=ended.created_by, ended=False)
+        after(id=ended.id, target=ended.target, by=ended.created_by, ended=True)
         await desk.coordinator.subscriptions.refresh()
         return _shown(desk, ended)
 

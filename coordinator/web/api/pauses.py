@@ -11,13 +11,13 @@ from typing import Annotated, Any, Self
 
 from litestar import Controller, Request, Response, delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 from pydantic import Field, StrictStr, StringConstraints, model_validator
 
-from coordinator.store.values import HoldScope
+from coordinator.store.values import FleetHold, HoldScope
 from coordinator.web import fleet as shown
 from coordinator.web.api.verbs import By, Reason
-from coordinator.web.auditing import before
+from coordinator.web.auditing import because, before
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk
 from coordinator.web.operating import pause
@@ -65,6 +65,9 @@ class Pauses(Controller):
     async def pause(self, request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> Response[shown.FleetPause]:
         asked = await read_body(request, Pausing)
         now = desk.coordinator.clock.now()
+        there = await desk.coordinator.stores.fleet.holds(now)
+        same = [one.id for one in there if (one.scope, one.name) == (asked.scope, asked.name or "")]
+        before(**({"id": ", ".join(same)} if same else {}))
         hold = await desk.coordinator.stores.fleet.hold(
             asked.scope,
             asked.name or "",
@@ -86,12 +89,23 @@ class Pauses(Controller):
         "/{pause_id:str}", summary="End a pause or throttle", responses=documented("unknown-pause"), status_code=200
     )
     async def resume(
-        self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], pause_id: FromPath[str]
+        self,
+        request: Request[Any, Any, Any],
+        desk: NamedDependency[Desk],
+        pause_id: FromPath[str],
+        reason: FromQuery[str | None] = None,
     ) -> shown.FleetPause:
+        because(reason)
         by = actor_of(request, None)
         ended = await desk.coordinator.stores.fleet.end(pause_id, by=by, now=desk.coordinator.clock.now())
         if ended is None:
             raise Refusal("unknown-pause", f"no pause {pause_id} holds now")
-        before(id=ended.id, scope=ended.scope, name=ended.name, by=ended.held_by, since=ended.since)
+        before(**facts(ended))
         await desk.coordinator.fleet.refresh()
         return pause(ended)
+
+
+def facts(hold: FleetHold) -> dict[str, Any]:
+    """For the audit: a pause that holds."""
+    rate = {} if hold.rate_per_second is None else {"rate_per_second": hold.rate_per_second}
+    return {"id": hold.id, "scope": hold.scope, "name": hold.name, "by": hold.held_by, "since": hold.since, **rate}

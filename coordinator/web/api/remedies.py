@@ -92,7 +92,7 @@ async def _note(desk: Desk, remedy_id: str) -> None:
     """For the audit: how the remedy stands now."""
     row = await desk.diagnosis.remedies.get(remedy_id)
     if row is not None:
-        before(id=row.id, status=row.state)
+        before(id=row.id, state=row.state, scope=row.scope)
 
 
 async def _shown(desk: Desk, remedy_id: str) -> told.Remedy:

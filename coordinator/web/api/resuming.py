@@ -17,8 +17,9 @@ from pydantic import Field, model_validator
 
 from coordinator.store.values import FleetHold, HoldScope
 from coordinator.web import fleet as shown
-from coordinator.web.api.pauses import rate_per_second_max, rate_per_second_min, seconds_max
+from coordinator.web.api.pauses import facts, rate_per_second_max, rate_per_second_min, seconds_max
 from coordinator.web.api.verbs import Asking
+from coordinator.web.auditing import after, before
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk
 from coordinator.web.operating import pause
@@ -73,6 +74,8 @@ class SlowResumes(Controller):
         by, now, fleet = actor_of(request, asked.by), desk.coordinator.clock.now(), desk.coordinator.stores.fleet
         hold = await fleet.one(pause_id, now)
         done: tuple[FleetHold, list[FleetHold]] | None = None
+        if hold is not None:
+            before(**facts(hold))
         if hold is not None and asked.rate_per_second is not None:
             done = await fleet.slow(
                 pause_id,
@@ -89,6 +92,7 @@ class SlowResumes(Controller):
         if done is None:
             raise Refusal("unknown-pause", f"no pause {pause_id} holds now")
         await desk.coordinator.fleet.refresh()
+        after(id=done[0].id, ended_by=by, throttled=len(done[1]), rate_per_second=asked.rate_per_second)
         return Resumed(pause(done[0]), tuple(pause(throttle) for throttle in done[1]))
 
 

@@ -14,6 +14,7 @@ from pydantic import Field, StrictInt, StrictStr, StringConstraints
 
 from coordinator.engine import Beginning
 from coordinator.errors import CoordinatorError, UnknownDefinition
+from coordinator.pressure import come_back
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.registration import version_max
 from coordinator.saga.state import Saga
@@ -24,6 +25,7 @@ from coordinator.web import seen
 from coordinator.web.api.definitions import nodes_read_max, register
 from coordinator.web.api.saga_list import SagaLists
 from coordinator.web.asking import asking
+from coordinator.web.auditing import before
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk, handle_seconds_max
 from coordinator.web.finishes import heard
@@ -64,7 +66,7 @@ class Sagas(SagaLists):
         status_code=202,
         responses=documented(
             "unreadable-body", "body-too-large", "wrong-content-type", "invalid-body", "invalid-definition",
-            "invalid-input", "idempotency-key-reused", "unknown-definition", "stopping",
+            "invalid-input", "idempotency-key-reused", "unknown-definition", "stopping", "overloaded",
         ),
     )  # fmt: skip
     async def start(
@@ -171,10 +173,12 @@ async def _start(
         if found:
             return found, True
     try:
+        if too_high := desk.coordinator.pressure.too_high():
+            raise Refusal("overloaded", too_high, headers={"Retry-After": str(come_back())})
         definition = await _definition(desk, asked, by)
         _check_input(definition, asked.input)
     except (CoordinatorError, Refusal):
-        # What was fine when it came first may not be any more; the answer is the same all the same.
+        # What was fine when it came first may not be any more, and there may be no room now: the answer is the same.
         found = await _started_before(desk, key, body_hash) if key is not None else None
         if found:
             return found, True
@@ -256,7 +260,8 @@ def _check_input(definition: SagaDefinition, value: Any) -> None:
 
 
 def _told(accepted: seen.Accepted, repeated: bool) -> dict[str, str]:
-    """The headers of every answer to a start."""
+    """The headers of every answer to a start; the audit hears of it, too, that it was not the first."""
+    before(**({"id": accepted.id} if repeated else {}))
     return {"Location": accepted.links.self, **({"Idempotent-Replayed": "true"} if repeated else {})}
 
 

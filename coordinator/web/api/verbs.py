@@ -23,8 +23,9 @@ from coordinator.saga.event import (
     Verb,
     WaiveRequested,
 )
+from coordinator.saga.state import Saga
 from coordinator.web import seen
-from coordinator.web.auditing import before
+from coordinator.web.auditing import after, before
 from coordinator.web.describing import body_of, taking
 from coordinator.web.desk import Desk
 from coordinator.web.problems import ProblemError, Refusal, documented
@@ -210,13 +211,20 @@ async def _ask(
     definition = await desk.definition_of(detail)
     if step is not None and step not in definition.by_name:
         raise Refusal("unknown-step", f"{definition.name} version {definition.version} has no step {step}")
-    before(status=detail.saga.status, revision=detail.saga.revision, step=step)
+    before(**_facts(detail.saga, step))
     handled = await desk.handle(saga_id, verb)
     if handled.refused is not None:
         at = verb.at
         may = allowed_of_step(definition, handled.saga, step, at) if step else allowed(definition, handled.saga, at)
         raise Refusal("verb-refused", handled.refused, saga_status=handled.saga.status, allowed=may)
+    after(**_facts(handled.saga, step))
     saga = await show(desk, saga_id)
     asking = step is not None and handled.saga.step(step).inquiry is not None
     status_code = 202 if (begins and not handled.saga.final) or asking else 200
     return Response(saga, status_code=status_code, headers={"ETag": f'"{saga.revision}"'})
+
+
+def _facts(saga: Saga, step: str | None) -> dict[str, Any]:
+    """For the audit: how the saga stands, and the step that is meant."""
+    of_step = {} if step is None else {"step": step, "step_status": saga.step(step).status}
+    return {"status": saga.status, "revision": saga.revision, "paused": saga.paused is not None, **of_step}

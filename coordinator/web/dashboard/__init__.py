@@ -25,6 +25,8 @@ pages = (
     "participants",
     "dead-letters",
     "notifications",
+    "access",
+    "audit",
 )
 
 media_types = {

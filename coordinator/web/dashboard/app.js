@@ -12,7 +12,7 @@ import { Empty, Said, Trouble } from "./parts/notice.js";
 import { Page } from "./parts/page.js";
 import { Pauses } from "./parts/pauses.js";
 import { Link, back, go, href, match, place } from "./router.js";
-import { Locked, Who } from "./session.js";
+import { Locked, Who, may, session } from "./session.js";
 import { store, useStore } from "./store.js";
 
 const theme = store("auto", "theme");
@@ -29,6 +29,7 @@ function App() {
   const [menu, setMenu] = useState(false);
   const locked = useStore(unknown);
   const main = useRef(null);
+  const who = useStore(session);
   useFreshOverview();
   useKeys({
     "/": { says: "search", does: () => document.querySelector("#search").focus() },
@@ -36,7 +37,7 @@ function App() {
     r: { says: "pause or resume live updates", does: () => paused.set((was) => !was) },
     t: { says: "light, dark, or as the system has it", does: () => theme.set((was) => themes[was]) },
     Escape: { says: "back, or close", does: () => (menu ? setMenu(false) : up()) },
-    ...Object.fromEntries(pages.filter((page) => page.name).map((page, at) => [
+    ...Object.fromEntries(named(who).map((page, at) => [
       String(at + 1), { says: page.name, does: () => go(href(page.path)) },
     ])),
   });
@@ -54,6 +55,9 @@ function App() {
     <${Said} />
     <${Dialogs} />`;
 }
+
+/** The pages of the menu. One that is not for everybody comes when it is known that it is for who looks. */
+const named = (who) => pages.filter((page) => page.name && (!page.role || (who?.role && may(page.role, who))));
 
 /** One page up, as Escape has it: from a saga to the list it was found in. */
 function up() {
@@ -73,6 +77,7 @@ function Menu({ open, toggle, path }) {
   useEffect(() => {
     get("").then(({ value: index }) => setAbout(index.version), () => setAbout(null));
   }, []);
+  const who = useStore(session);
   const first = path.split("/")[0];
   return html`
     <header class=${classes("menu", { open })}>
@@ -80,7 +85,7 @@ function Menu({ open, toggle, path }) {
       <${Search} />
       <button class="menu-button" aria-expanded=${open} aria-controls="menu" onClick=${toggle}>Menu <${Icon} name="more" /></button>
       <nav id="menu" aria-label="Pages">
-        <ul>${pages.filter((page) => page.name).map((page) => {
+        <ul>${named(who).map((page) => {
           const count = value && page.count ? page.count(value) : null;
           return html`<li key=${page.path}><${Link} to=${page.path} aria-current=${page.path === first ? "page" : undefined}>
             <span>${page.name}</span>

@@ -2,6 +2,9 @@
  * The pages: an address each, a module each. One with a `name` is in the menu, at this place. The first part of every
  * address is known to the server, too (`pages` in `__init__.py`), which answers it with the dashboard.
  */
+import { Access } from "./pages/access.js";
+import { Audit } from "./pages/audit.js";
+import { AuditEntry } from "./pages/audit-entry.js";
 import { DeadLetter } from "./pages/dead-letter.js";
 import { DeadLetters } from "./pages/dead-letters.js";
 import { Definition } from "./pages/definition.js";
@@ -17,8 +20,8 @@ import { Saga } from "./pages/saga.js";
 import { Sagas } from "./pages/sagas.js";
 
 /**
- * @type {{path: string, name?: string, view: any, count?: (overview: any) => any, counts?: string}[]}
- *   `count`: the number beside the name, and `counts`, what is counted
+ * @type {{path: string, name?: string, view: any, count?: (overview: any) => any, counts?: string, role?: string}[]}
+ *   `count`: the number beside the name, and `counts`, what is counted; `role`: whose page it is, if not everybody's
  */
 export const pages = [
   { path: "", name: "Overview", view: Overview },
@@ -34,4 +37,7 @@ export const pages = [
   { path: "dead-letters/:id", view: DeadLetter },
   { path: "notifications", name: "Notifications", view: Notifications },
   { path: "notifications/:id", view: NotificationPage },
+  { path: "access", name: "Access", view: Access, role: "admin" },
+  { path: "audit", name: "Audit", view: Audit, role: "admin" },
+  { path: "audit/:id", view: AuditEntry, role: "admin" },
 ];

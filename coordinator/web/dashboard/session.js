@@ -14,6 +14,11 @@ export const may = (role, who = session.get()) => !who?.role || roles.indexOf(wh
 
 export const useMay = (role) => may(role, useStore(session));
 
+/** What is there only for those who may do it: <${Allowed}>…<//>, or of another role. */
+export function Allowed({ role = "operator", children }) {
+  return useMay(role) ? children : null;
+}
+
 /** Ask who one is, once. */
 export async function look() {
   const { value } = await get("v1/session");

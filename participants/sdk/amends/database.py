@@ -6,9 +6,13 @@ and the second silently overwrites the first. `open_engine` begins each one as a
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import ssl
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from sqlalchemy import (
     ColumnElement,
@@ -25,7 +29,7 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -51,7 +55,7 @@ def open_engine(url: str, *, connections: int = 16) -> AsyncEngine:
     """
     parts = make_url(url)
     if parts.drivername in ("postgresql", "postgresql+asyncpg"):
-        return _open_postgres(str(parts.set(drivername="postgresql+asyncpg").render_as_string(False)), connections)
+        return _open_postgres(parts.set(drivername="postgresql+asyncpg"), connections)
     if parts.drivername in ("sqlite", "sqlite+aiosqlite"):
         if parts.database in (None, "", ":memory:"):
             raise InboxError("SQLite in memory can't keep an inbox: give it a file, sqlite+aiosqlite:///path")
@@ -59,7 +63,38 @@ def open_engine(url: str, *, connections: int = 16) -> AsyncEngine:
     raise InboxError(f"{parts.drivername}: use postgresql+asyncpg:// or sqlite+aiosqlite://")
 
 
-def _open_postgres(url: str, connections: int) -> AsyncEngine:
+def encrypted(parts: URL) -> tuple[URL, dict[str, Any]]:
+    """A URL without what it says of TLS, and the driver's arguments for that.
+
+    It is stated as to any client of PostgreSQL: `sslmode`, `sslrootcert`, `sslcert`, … Where a certificate is to be
+    verified and nobody says by whom, the system's authorities are believed; the driver would refuse.
+    """
+    stated = {name: str(value) for name, value in parts.query.items() if name.startswith("ssl")}
+    if not stated:
+        return parts, {}
+    if "ssl" in stated:  # the driver's own word for it
+        stated["sslmode"] = stated.pop("ssl")
+    without = parts.set(query={name: value for name, value in parts.query.items() if not name.startswith("ssl")})
+    named = "sslrootcert" in stated or "PGSSLROOTCERT" in os.environ or _own_root().exists()
+    if stated.get("sslmode") in ("verify-ca", "verify-full") and not named:
+        context = ssl.create_default_context()
+        context.check_hostname = stated["sslmode"] == "verify-full"
+        if "sslcert" in stated:
+            context.load_cert_chain(stated["sslcert"], stated.get("sslkey"), stated.get("sslpassword"))
+        return without, {"ssl": context}
+    return without, {"dsn": f"postgresql://?{urlencode(stated)}"}
+
+
+def _own_root() -> Path:
+    """Where the driver looks for the certificate of an authority by itself."""
+    try:
+        return Path.home() / ".postgresql" / "root.crt"
+    except RuntimeError:  # a container may run under a number that has no home
+        return Path("/nonexistent")
+
+
+def _open_postgres(parts: URL, connections: int) -> AsyncEngine:
+    url, tls = encrypted(parts)
     settings = {
         "application_name": "amends",
         "statement_timeout": str(statement_seconds * 1000),
@@ -78,6 +113,7 @@ def _open_postgres(url: str, connections: int) -> AsyncEngine:
             "timeout": connect_seconds,
             "command_timeout": statement_seconds + 5,
             "server_settings": settings,
+            **tls,
         },
     )
     event.listen(engine.sync_engine, "checkout", check_still_open)
@@ -141,7 +177,12 @@ async def check_engine(engine: AsyncEngine) -> None:
 
 def clock(connection: AsyncConnection) -> ColumnElement[float]:
     """The database's clock in Unix seconds, now and not when the transaction began."""
-    if connection.dialect.name == "postgresql":
+    return clock_of(connection.dialect.name)
+
+
+def clock_of(dialect: str) -> ColumnElement[float]:
+    """As `clock`, for a statement that is made once."""
+    if dialect == "postgresql":
         return literal_column("extract(epoch from clock_timestamp())::double precision")
     return literal_column("(julianday('now') - 2440587.5) * 86400.0")
 
@@ -153,11 +194,11 @@ def insert_once(connection: AsyncConnection, table: Table, row: dict[str, Any]) 
     return sqlite.insert(table).values(row).on_conflict_do_nothing()
 
 
-def rows_as_parameter(connection: AsyncConnection, columns: Mapping[str, TypeEngine[Any]]) -> Select[Any]:
+def rows_as_parameter(dialect: str, columns: Mapping[str, TypeEngine[Any]]) -> Select[Any]:
     """Many rows as one parameter, "rows": a JSON array of arrays, in the columns' order. The statement that selects
     from it is the same for one row and for many."""
     given = bindparam("rows", type_=Text())
-    if connection.dialect.name == "postgresql":
+    if dialect == "postgresql":
         each = func.json_array_elements(cast(given, postgresql.JSON)).table_valued("value", name="each")
         found = [
             cast(each.c.value.op("->>")(literal_column(str(place))), kind).label(name)
@@ -174,14 +215,14 @@ def rows_as_parameter(connection: AsyncConnection, columns: Mapping[str, TypeEng
 
 
 def insert_from(
-    connection: AsyncConnection,
+    dialect: str,
     table: Table,
     columns: Sequence[str],
     rows: Select[Any],
     fixed: Sequence[ColumnElement[Any]],
 ) -> Any:
     """Insert these rows, with the same further values for each: an INSERT that knows ON CONFLICT."""
-    insert = postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
     return insert.from_select(list(columns), rows.add_columns(*fixed))
 
 

@@ -20,6 +20,10 @@ class NoInbox:
     async def check(self) -> None:
         """Nothing to check."""
 
+    async def forget(self) -> int:
+        """Nothing is remembered."""
+        return 0
+
     async def answer(self, command: Command, handler: Handler, worker: Worker) -> Reply:
         """Run the handler, whatever was done before."""
         if command.inquire:

@@ -66,8 +66,13 @@ class CommitUnknown(AmendsError):
 class SqlInbox:
     """The inbox in the participant's PostgreSQL or SQLite. `engine` comes from `amends.database.open_engine`."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, *, kept_seconds: float = 14 * 86_400.0) -> None:
+        """`kept_seconds` is how long it remembers, two days at least. Keep it longer than the longest saga: a
+        compensation that finds no row believes its command alone. Raises ValueError below two days."""
+        if kept_seconds < age_seconds_min:
+            raise ValueError(f"at least {age_seconds_min:g} s: a younger command may still come again")
         self._engine = engine
+        self._kept_seconds = kept_seconds
         self._checked = False
         self._quick = Quick()
         # SQLite has one writer. Waiting here is fair; its own waiting polls, and gives up under load.
@@ -87,17 +92,13 @@ class SqlInbox:
         if not there:
             raise InboxError(f"there is no table {record.inbox.name}: call `await inbox.create()` once")
 
-    async def forget(self, older_than_seconds: float = 14 * 86_400.0) -> int:
-        """Delete rows untouched for that long, in batches; returns how many. Raises ValueError below two days.
-
-        Keep it longer than the longest saga: a compensation that finds no row believes its command alone.
-        """
-        if older_than_seconds < age_seconds_min:
-            raise ValueError(f"at least {age_seconds_min:g} s: a younger command may still come again")
+    async def forget(self) -> int:
+        """Delete rows untouched for `kept_seconds`, in batches; returns how many. A participant that serves does so
+        by itself."""
         total = 0
         while True:
             async with self._turn(), self._engine.begin() as connection:
-                deleted = await record.delete_before(connection, older_than_seconds, rows_max=forget_rows_max)
+                deleted = await record.delete_before(connection, self._kept_seconds, rows_max=forget_rows_max)
             total += deleted
             if deleted < forget_rows_max:
                 return total

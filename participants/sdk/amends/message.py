@@ -18,9 +18,10 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from amends.errors import MessageError, PayloadError
-from amends.payload import check_value, parse
+from amends.payload import check_value, is_plain, nodes_max, parse
 
 version = 1
 items_max = 32  # commands or replies in one message: five times the throughput of one each, measured
@@ -226,10 +227,27 @@ class Unreadable:
 
 
 raw_chars_max = 4096
+plain_chars_max = message_bytes_max // 8  # in no encoding too large
 
 
 def encode_item(item: Travelling) -> str:
     """One item as JSON text, to be framed by `frame`. Raises PayloadError if a value in it may not travel."""
+    return _encoded_plainly(item) or _encoded(item)
+
+
+def _encoded_plainly(item: Travelling) -> str | None:
+    """An item of which it is plain that it may travel. None: look closely."""
+    free = [item.data, item.result] if isinstance(item, Command) else [item.result] if isinstance(item, Reply) else []
+    if not is_plain(free, nodes=nodes_max // 2):
+        return None
+    try:
+        text = item.model_dump_json(exclude_defaults=True)
+    except PydanticSerializationError:  # a lone surrogate somewhere
+        return None
+    return text if len(text) <= plain_chars_max and "\\u0000" not in text else None
+
+
+def _encoded(item: Travelling) -> str:
     value = item.model_dump(mode="json", exclude_defaults=True)
     check_value(value)
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

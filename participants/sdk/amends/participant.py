@@ -12,7 +12,9 @@ What a handler may ask for by its parameters' names is said in `amends.handler`.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -30,6 +32,8 @@ from amends.worker import Worker
 
 log = logging.getLogger("amends.participant")
 
+forget_every_seconds = 3600.0
+
 Decorated = TypeVar("Decorated", bound=Function)
 _name = TypeAdapter(Name)
 _settings = TypeAdapter(Settings)
@@ -39,6 +43,7 @@ class Inbox(Protocol):
     """What a participant has already done. `SqlInbox` remembers it; `NoInbox` doesn't."""
 
     async def check(self) -> None: ...
+    async def forget(self) -> int: ...
     async def answer(self, command: Command, handler: Handler, worker: Worker) -> Reply: ...
 
 
@@ -172,15 +177,28 @@ class Participant:
         )
         serving = Serving(served, broker, limits or ServingLimits())
         self._serving.add(serving)
+        forgetting = asyncio.create_task(self._forget(), name=f"{self.name} forgets")
         try:
             await serving.run()
         finally:
             self._serving.discard(serving)
+            forgetting.cancel()
+            await asyncio.gather(forgetting, return_exceptions=True)
 
     def stop(self) -> None:
         """Let every `serve` end: nothing more is taken, what is in hand gets `grace_seconds`."""
         for serving in self._serving:
             serving.stop()
+
+    async def _forget(self) -> None:
+        """Remove what the inbox need not remember any more, once an hour; not all workers at the same time."""
+        while True:
+            await asyncio.sleep(random.uniform(0.5, 1.5) * forget_every_seconds)
+            try:
+                forgotten = await self.inbox.forget()
+                log.debug("The inbox forgot %d rows", forgotten, extra={"action": "inbox.forgot"})
+            except Exception as error:
+                log.warning("The inbox could not forget: %s", error, extra={"action": "inbox.forget_failed"})
 
     def _register(
         self, kind: Kind, name: str, effects: Effects, lease_seconds: float | None

@@ -35,7 +35,52 @@ def parse(body: bytes | str, *, nodes: int = nodes_max) -> Any:
 
 
 def check_value(value: Any, *, nodes: int = nodes_max) -> None:
-    """Raise PayloadError unless the value may travel. Iterative, so that depth can't exhaust the stack."""
+    """Raise PayloadError, with what is wrong and where, unless the value may travel."""
+    if not is_plain(value, nodes=nodes):
+        _find_fault(value, nodes)
+
+
+def is_plain(value: Any, *, nodes: int = nodes_max) -> bool:
+    """Whether a value may travel for certain, level by level: nearly every one does, and nobody needs to know what its
+    parts are called. False: `check_value` says whether and why."""
+    level = [value]
+    seen = depth = 0
+    while level:
+        depth += 1
+        seen += len(level)
+        if depth > depth_max or seen > nodes:
+            return False
+        below: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind is str:
+                if not _is_text(item):
+                    return False
+            elif kind is dict:
+                for key in item:
+                    if type(key) is not str or not _is_text(key):
+                        return False
+                below += item.values()
+            elif kind is list:
+                below += item
+            elif kind is int:
+                if not -integer_max - 1 <= item <= integer_max:
+                    return False
+            elif kind is float:
+                if not math.isfinite(item):
+                    return False
+            elif kind is not bool and item is not None:
+                return False
+        level = below
+    return True
+
+
+def _is_text(text: str) -> bool:
+    return "\x00" not in text and (text.isascii() or not any("\ud800" <= one <= "\udfff" for one in text))
+
+
+def _find_fault(value: Any, nodes: int) -> None:
+    """As `check_value`. Iterative, so that depth can't exhaust the stack."""
     seen = 0
     waiting: list[tuple[Any, str, int]] = [(value, "", 1)]
     while waiting:
@@ -75,10 +120,8 @@ def _check_scalar(item: Any, path: str) -> None:
 
 
 def _check_text(text: str, path: str) -> None:
-    if "\x00" in text:
-        raise PayloadError("a NUL character", path)
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise PayloadError("a lone surrogate", path)
+    if not _is_text(text):
+        raise PayloadError("a NUL character" if "\x00" in text else "a lone surrogate", path)
 
 
 def _no_constant(name: str) -> Any:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -32,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
-from amends.database import clock, insert_from, insert_once, rows_as_parameter
+from amends.database import clock, clock_of, insert_from, insert_once, rows_as_parameter
 from amends.errors import InboxUnavailable
 from amends.message import Command, Kind, Reply, encode_item
 
@@ -70,6 +71,7 @@ inbox = Table(
     Column("updated_at", Float(53), nullable=False),
     CheckConstraint("reply IS NOT NULL OR state IN ('running', 'fenced')", name="amends_inbox_reply"),
     Index("amends_inbox_updated_at", "updated_at"),
+    postgresql_with={"fillfactor": 70},  # room on the page for a row's outcome, which then costs no index anything
 )
 
 key_columns = (inbox.c.saga_id, inbox.c.step, inbox.c.iteration, inbox.c.kind, inbox.c.epoch)
@@ -157,14 +159,14 @@ async def claim(connection: AsyncConnection, key: Key, values: Mapping[str, Any]
 
 async def read(connection: AsyncConnection, key: Key, *, lock: bool) -> Entry | None:
     """The row, or None. With `lock`, nobody else changes it before this transaction ends."""
-    query = select(*_seen(connection)).where(key.matches())
+    query = select(*_seen(connection.dialect.name)).where(key.matches())
     row = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
     return None if row is None else _entry(row)
 
 
-def _seen(connection: AsyncConnection) -> list[Any]:
+def _seen(dialect: str) -> list[Any]:
     columns = inbox.c.state, inbox.c.doubtful, inbox.c.attempt, inbox.c.reply, inbox.c.token, inbox.c.lease_until
-    return [*columns, clock(connection).label("at")]
+    return [*columns, clock_of(dialect).label("at")]
 
 
 def _entry(row: Row[Any]) -> Entry:
@@ -189,14 +191,41 @@ _written: Mapping[str, TypeEngine[Any]] = {
 }
 
 
+@cache
+def _claiming(dialect: str) -> Any:
+    """Insert rows, each with its state and attempt, unless they are there; those that were not come back."""
+    rows, now = rows_as_parameter(dialect, _claimed), clock_of(dialect)
+    columns = [*_claimed, "doubtful", "created_at", "updated_at"]
+    insert = insert_from(dialect, inbox, columns, rows, [literal_column("false"), now, now])
+    return insert.on_conflict_do_nothing().returning(*key_columns, inbox.c.updated_at)
+
+
+@cache
+def _reading(dialect: str) -> Any:
+    rows = rows_as_parameter(dialect, _key).subquery("v")
+    same = and_(*(column == rows.c[column.name] for column in key_columns))
+    query = select(*key_columns, *_seen(dialect)).join_from(rows, inbox, same).order_by(*key_columns)
+    return query.with_for_update(of=inbox)
+
+
+@cache
+def _writing(dialect: str) -> Any:
+    """Write rows that are there. So this inserts none: it is the one statement of many rows whose plan always goes by
+    the key. A row that is new keeps its time, so that no index has to change."""
+    rows = rows_as_parameter(dialect, _written)
+    insert = insert_from(dialect, inbox, [*_written, "created_at"], rows, [clock_of(dialect)])
+    changing = ("state", "attempt", "doubtful", "reply", "updated_at")
+    unheld = {"token": None, "lease_until": None}
+    return insert.on_conflict_do_update(
+        index_elements=list(key_columns), set_={name: insert.excluded[name] for name in changing} | unheld
+    )
+
+
 async def claim_all(connection: AsyncConnection, claims: Mapping[Key, tuple[State, int]]) -> dict[Key, Entry]:
     """As `claim`, of many rows at a time, each with the state and the attempt that it is made with."""
     keys = sorted(claims, key=lambda key: key.order)
-    rows = rows_as_parameter(connection, _claimed)
-    fixed = [literal_column("false"), clock(connection), clock(connection)]
-    insert = insert_from(connection, inbox, [*_claimed, "doubtful", "created_at", "updated_at"], rows, fixed)
-    insert = insert.on_conflict_do_nothing().returning(*key_columns, inbox.c.updated_at)
-    made = await connection.execute(insert, {"rows": json.dumps([[*key.order, *claims[key]] for key in keys])})
+    records = json.dumps([[*key.order, *claims[key]] for key in keys])
+    made = await connection.execute(_claiming(connection.dialect.name), {"rows": records})
     entries: dict[Key, Entry] = {}
     for row in made:
         key = Key(row.saga_id, row.step, row.iteration, Kind(row.kind), row.epoch)
@@ -213,35 +242,21 @@ async def _read_all(connection: AsyncConnection, keys: Sequence[Key]) -> dict[Ke
     """As `read` with a lock, of many rows at a time, taken in their order."""
     if not keys:
         return {}
-    rows = rows_as_parameter(connection, _key).subquery("v")
-    same = and_(*(column == rows.c[column.name] for column in key_columns))
-    query = select(*key_columns, *_seen(connection)).join_from(rows, inbox, same).order_by(*key_columns)
-    found = await connection.execute(query.with_for_update(of=inbox), {"rows": json.dumps([key.order for key in keys])})
+    records = json.dumps([key.order for key in keys])
+    found = await connection.execute(_reading(connection.dialect.name), {"rows": records})
     return {Key(row.saga_id, row.step, row.iteration, Kind(row.kind), row.epoch): _entry(row) for row in found}
 
 
 async def write_all(connection: AsyncConnection, writes: Sequence[tuple[Key, Entry, Mapping[str, Any]]]) -> None:
     """Write state, attempt, doubt and reply of many rows that this transaction has claimed; nobody holds a lease on
-    them any more.
-
-    The rows are there, so that this inserts none: it is the one statement of many rows whose plan always goes by the
-    key. A row that is new keeps its time, so that no index has to change.
-    """
+    them any more."""
     if not writes:
         return
-    rows = rows_as_parameter(connection, _written)
-    fixed = [clock(connection)]
-    insert = insert_from(connection, inbox, [*_written, "created_at"], rows, fixed)
-    changing = ("state", "attempt", "doubtful", "reply", "updated_at")
-    unheld = {"token": None, "lease_until": None}
-    insert = insert.on_conflict_do_update(
-        index_elements=list(key_columns), set_={name: insert.excluded[name] for name in changing} | unheld
-    )
     records = [
         [*key.order, said["state"], said["attempt"], said["doubtful"], said["reply"], entry.at]
         for key, entry, said in sorted(writes, key=lambda write: write[0].order)
     ]
-    await connection.execute(insert, {"rows": json.dumps(records)})
+    await connection.execute(_writing(connection.dialect.name), {"rows": json.dumps(records)})
 
 
 async def write(connection: AsyncConnection, key: Key, values: Mapping[str, Any]) -> None:

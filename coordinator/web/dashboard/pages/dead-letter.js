@@ -9,6 +9,7 @@ import { Page, Section } from "../parts/page.js";
 import { Json, sizeText } from "../parts/payload.js";
 import { Ago } from "../parts/time.js";
 import { Link } from "../router.js";
+import { useMay } from "../session.js";
 import { LetterState, sourceText } from "./dead-letters.js";
 
 export function DeadLetter({ id }) {
@@ -24,6 +25,7 @@ export function DeadLetter({ id }) {
 }
 
 function Verbs({ letter, done }) {
+  if (!useMay("operator")) return null;
   const after = (text) => {
     say(text);
     lookAgain();

@@ -16,6 +16,7 @@ import { Badge } from "../parts/status.js";
 import { Table } from "../parts/table.js";
 import { Ago } from "../parts/time.js";
 import { Link, href, useQuery } from "../router.js";
+import { Allowed, useMay } from "../session.js";
 import { Doing, discardAll, redriveAll } from "./dead-letters-many.js";
 
 const pageSize = 200;
@@ -62,6 +63,7 @@ export function DeadLetters() {
     setChosen(new Set());
     letters.again();
   };
+  const mine = useMay("operator");
   const rows = group ? group.letters : (letters.items ?? []);
   const filtered = query.participant || query.source || query.saga_id;
   return html`<${Page} title="Dead letters" says="Messages that nobody could read, or carry out. Nothing is lost: each is kept until a person has seen to it.">
@@ -76,7 +78,7 @@ export function DeadLetters() {
       <${Section} title=${group ? "Letters of this group" : "Letters"} says=${letters.more ? `the newest ${countText(rows.length)}; older ones come when these are dealt with` : many(rows.length, "letter")}
           verbs=${group && html`<button class="quiet-button" onClick=${() => change({ group: null })}>Show all groups</button>`}>
         ${chosen.size > 0 && html`<${Chosen} letters=${rows.filter((one) => chosen.has(one.id))} clear=${() => setChosen(new Set())} done=${done} />`}
-        <${List} key=${`${status} ${query.group}`} rows=${rows} status=${status} chosen=${chosen} choose=${status === "open" ? choose : undefined} onPointer=${letters.onPointer} />
+        <${List} key=${`${status} ${query.group}`} rows=${rows} status=${status} chosen=${chosen} choose=${status === "open" && mine ? choose : undefined} onPointer=${letters.onPointer} />
       <//>`}
   <//>`;
 }
@@ -146,10 +148,10 @@ function Groups({ groups, here, change, done }) {
         <span class="group-why"><bdi>${group.letters.length > 1 ? reasonOf(group.reason) : group.reason}</bdi>
           <small>${sourceText(group)} · the newest <${Ago} at=${group.letters[0].at} /></small></span>
       </button>
-      <span class="row-verbs">
+      <${Allowed}><span class="row-verbs">
         <button type="button" class="row-button" onClick=${() => redriveAll(group.letters, done)}>Send again</button>
         <button type="button" class="row-button" onClick=${() => discardAll(group.letters, done)}>Discard</button>
-      </span>
+      </span><//>
     </li>`)}</ul>
   <//>`;
 }

@@ -12,6 +12,7 @@ import { Json } from "../parts/payload.js";
 import { beginPause, endPause } from "../parts/pauses.js";
 import { Ago } from "../parts/time.js";
 import { Link, useQuery } from "../router.js";
+import { Allowed } from "../session.js";
 import { StartForm } from "./definition-start.js";
 
 export function Definition({ name }) {
@@ -45,8 +46,8 @@ function Verbs({ name }) {
   const pause = value?.pauses.find((one) => one.scope === "definition" && one.name === name);
   return html`
     <${Link} class="button" to="sagas" query=${{ definition: name }}>Its sagas<//>
-    ${pause ? html`<button class="button" onClick=${() => endPause(pause)}>Resume</button>`
-      : html`<button class="button" onClick=${() => beginPause("definition", name)}>Pause its sagas</button>`}`;
+    <${Allowed}>${pause ? html`<button class="button" onClick=${() => endPause(pause)}>Resume</button>`
+      : html`<button class="button" onClick=${() => beginPause("definition", name)}>Pause its sagas</button>`}<//>`;
 }
 
 function Whole({ definition, text }) {
@@ -61,7 +62,7 @@ function Whole({ definition, text }) {
       ${step && html`<${Step} key=${step.name} step=${step} text=${partAt(text, ["document", "steps", steps.indexOf(step)]) ?? "{}"} />`}
     </div><//>
     <${Section} title="Checks"><${Checks} text=${partAt(text, ["document"]) ?? "{}"} /><//>
-    <${Section} title="Start a saga"><${StartForm} definition=${definition} text=${text} /><//>
+    <${Allowed}><${Section} title="Start a saga"><${StartForm} definition=${definition} text=${text} /><//><//>
     <${Section} title="The whole definition" verbs=${html`<${Copy} text=${() => partAt(text, ["document"])} what="the definition" label="Copy" />`}>
       <details class="payload"><summary>As it was registered</summary><${Json} text=${partAt(text, ["document"]) ?? "{}"} /></details>
     <//>`;

@@ -9,6 +9,7 @@ import { Page } from "../parts/page.js";
 import { Table } from "../parts/table.js";
 import { Ago } from "../parts/time.js";
 import { go, href, useQuery } from "../router.js";
+import { Allowed } from "../session.js";
 import { Warnings } from "./definition.js";
 
 const pageSize = 100;
@@ -26,7 +27,7 @@ export function Definitions() {
   const [query, change] = useQuery();
   const answer = useAnswer("v1/definitions", { limit: pageSize, cursor: query.cursor });
   const items = answer.value?.items;
-  const verb = html`<button class="button" onClick=${() => register(answer.again)}>Register</button>`;
+  const verb = html`<${Allowed}><button class="button" onClick=${() => register(answer.again)}>Register</button><//>`;
   return html`<${Page} title="Definitions" verbs=${verb} mark=${items?.length > 0 && !answer.value.next && !query.cursor && html`<span class="page-count">${many(items.length, "definition")}</span>`}>
     <${Answered} of=${answer} what="Reading the definitions…">${({ items: found, next }) => found.length === 0 ? html`<${None} />` : html`
       <${Table} label="Definitions" columns=${columns} rows=${found} keyOf=${(one) => one.name} address=${(one) => href(`definitions/${one.name}`)} />

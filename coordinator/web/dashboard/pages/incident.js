@@ -13,6 +13,7 @@ import { Badge } from "../parts/status.js";
 import { Table } from "../parts/table.js";
 import { Ago, Moment } from "../parts/time.js";
 import { Link, href, useQuery } from "../router.js";
+import { Allowed, useMay } from "../session.js";
 import { IncidentStatus, faultClasses } from "./incidents.js";
 
 const sagasShown = 20;
@@ -79,7 +80,7 @@ function Buttons({ incident, again }) {
       say(problem.message, "bad");
     }
   };
-  return html`<button type="button" class="button" disabled=${busy} onClick=${refresh}>${busy ? "Analysing…" : "Analyse now"}</button>
+  return html`<${Allowed}><button type="button" class="button" disabled=${busy} onClick=${refresh}>${busy ? "Analysing…" : "Analyse now"}</button><//>
     ${incident.report_version > 0 && html`<button type="button" class="button" onClick=${markdown}>Copy as Markdown</button>`}`;
 }
 
@@ -108,6 +109,7 @@ function Versions({ versions, version, change }) {
 const culprits = ["dependency", "participant", "worker", "worker_version", "host", "step", "definition", "definition_version", "saga", "setting", "broker", "database"];
 
 function Feedback({ incident, feedback, again }) {
+  const mine = useMay("operator");
   const send = async (question, body) => {
     const answer = await confirm({ ...question, reason: false, does: async (stated) => (await post(`v1/incidents/${incident.id}/feedback`, body(stated))).value });
     if (!answer) return;
@@ -127,14 +129,15 @@ function Feedback({ incident, feedback, again }) {
     title: "What resolved it?", says: "That ends the incident. The next one like it will be told.", verb: "It is resolved",
     fields: [{ name: "resolution", label: "What was done", kind: "area", required: true, maxlength: 2000 }],
   }, ({ resolution }) => ({ resolution }));
+  if (!mine && !feedback) return null;
   return html`<${Section} title="What you know" says="A word from a person makes the next report better.">
     ${feedback && html`<p class="note">${feedback.verdict && html`<${Badge} icon=${feedback.verdict === "correct" ? "check" : "cross"} tone=${feedback.verdict === "correct" ? "good" : "bad"}>report ${feedback.report_version} is ${feedback.verdict === "correct" ? "right" : "wrong"}<//> `}
       ${feedback.true_class && html`it was ${wordOf(feedback.true_class)} `}${feedback.true_culprit && html`(<bdi>${feedback.true_culprit}</bdi>) `}says <bdi>${feedback.by}</bdi> <${Ago} at=${feedback.at} /></p>`}
-    <div class="feedback">
+    <${Allowed}><div class="feedback">
       ${incident.report_version > 0 && html`<button type="button" class="button small" onClick=${right}>The report is right</button>
         <button type="button" class="button small" onClick=${wrong}>It is wrong…</button>`}
       <button type="button" class="button small" onClick=${resolved}>It is resolved…</button>
-    </div><//>`;
+    </div><//><//>`;
 }
 
 // --- what failed ------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import { Page, Section } from "../parts/page.js";
 import { Json } from "../parts/payload.js";
 import { Ago } from "../parts/time.js";
 import { Link } from "../router.js";
+import { Allowed } from "../session.js";
 import { NoticeState, targetText } from "./notifications.js";
 
 const againMilliseconds = 3_000;
@@ -20,9 +21,9 @@ export const eventText = (event) => event.replaceAll("_", " ");
 /** Ask, then tell it again. True: it will be. */
 export async function redeliver(notification) {
   const done = await confirm({
-    title: `Tell of “${eventText(notification.event)}” again?`, verb: "Tell again", reason: false,
+    title: `Tell of “${eventText(notification.event)}” again?`, verb: "Tell again", reason: "optional",
     says: "It is sent as it was, with all its attempts. Whoever was told already knows it by its id.",
-    does: () => post(`v1/notifications/${notification.id}/redeliver`, {}),
+    does: ({ reason }) => post(`v1/notifications/${notification.id}/redeliver`, reason ? { reason } : {}),
   });
   if (done) say("It is told again.");
   return done !== null;
@@ -39,7 +40,7 @@ export function NotificationPage({ id }) {
   const one = answer.value;
   const again = async () => (await redeliver(one)) && answer.again();
   return html`<${Page} title=${one ? `Told of: ${eventText(one.event)}` : "Notification"} mark=${one && html`<${NoticeState} of=${one} />`}
-      verbs=${one && (one.status === "failed" || one.status === "delivered") && html`<button class="button primary" onClick=${again}>Tell again</button>`}>
+      verbs=${one && (one.status === "failed" || one.status === "delivered") && html`<${Allowed}><button class="button primary" onClick=${again}>Tell again</button><//>`}>
     <${Answered} of=${answer}>${(notification) => html`<${Whole} one=${notification} to=${subscription.value} />`}<//>
   <//>`;
 }

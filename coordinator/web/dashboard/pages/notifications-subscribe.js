@@ -1,5 +1,5 @@
 /** Subscribing: where to tell, and of what. The secret that signs a webhook's calls is shown once, and never again. */
-import { html, useEffect, useId, useRef, useState } from "../dom.js";
+import { html, useEffect, useId, useLayoutEffect, useRef, useState } from "../dom.js";
 import { get, post } from "../api.js";
 import { Copy } from "../parts/copy.js";
 import { show } from "../parts/dialog.js";
@@ -18,8 +18,8 @@ export function Subscribe({ done, leave }) {
   const [state, set] = useState({ busy: false, problem: null });
   const [definitions, setDefinitions] = useState([]);
   const url = useId();
+  useLayoutEffect(() => form.current.querySelector("input").focus(), []); // whoever types on types into it
   useEffect(() => {
-    form.current.querySelector("input").focus();
     get("v1/definitions", { query: { limit: 200 } }).then(({ value }) => setDefinitions(value.items.map((one) => one.name)), () => {});
   }, []);
   const submit = async (event) => {

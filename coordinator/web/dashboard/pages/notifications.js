@@ -13,6 +13,7 @@ import { Badge } from "../parts/status.js";
 import { Table } from "../parts/table.js";
 import { Ago } from "../parts/time.js";
 import { href, useQuery } from "../router.js";
+import { Allowed, useMay } from "../session.js";
 import { Subscribe } from "./notifications-subscribe.js";
 import { eventText, events, redeliver } from "./notification.js";
 
@@ -49,14 +50,15 @@ export function Notifications() {
   const [adding, setAdding] = useState(false);
   useEvery(againMilliseconds, subscriptions.again);
   const items = subscriptions.value?.items ?? null;
-  const add = html`<button class="button primary" aria-expanded=${adding} onClick=${() => setAdding(!adding)}>Subscribe</button>`;
+  const mine = useMay("admin");
+  const add = mine && html`<button class="button primary" aria-expanded=${adding} onClick=${() => setAdding(!adding)}>Subscribe</button>`;
   return html`<${Page} title="Notifications" verbs=${add} says="What happens is told to webhooks, to the exchange amends.events, or to the log.">
-    ${adding && html`<${Subscribe} done=${() => (setAdding(false), subscriptions.again())} leave=${() => setAdding(false)} />`}
+    ${adding && mine && html`<${Subscribe} done=${() => (setAdding(false), subscriptions.again())} leave=${() => setAdding(false)} />`}
     <${Section} title="Subscriptions" says=${items?.length > 0 && many(items.length, "subscription")}>
       <${Answered} of=${subscriptions}>${({ items: found }) => found.length === 0
         ? !adding && html`<${Empty} title="Nobody is told." icon="send">
             <p>Subscribe a webhook, and it is told when a saga is blocked, say. Each call is signed, and repeated until it is taken.</p>
-            <p><button class="button" onClick=${() => setAdding(true)}>Subscribe</button></p><//>`
+            ${mine ? html`<p><button class="button" onClick=${() => setAdding(true)}>Subscribe</button></p>` : html`<p>An admin says who is told.</p>`}<//>`
         : html`<${Subscribed} items=${found} again=${subscriptions.again} />`}<//>
     <//>
     <${Deliveries} subscriptions=${items ?? []} />
@@ -66,9 +68,9 @@ export function Notifications() {
 function Subscribed({ items, again }) {
   const end = async (one) => {
     const done = await confirm({
-      title: "End this subscription?", verb: "End it", tone: "bad", reason: false,
+      title: "End this subscription?", verb: "End it", tone: "bad", role: "admin", reason: "optional", reasonMax: 300,
       says: html`<p><bdi>${targetText(one)}</bdi> is told nothing more.${one.waiting > 0 ? ` What waits for it, ${many(one.waiting, "notification")}, is dropped.` : ""}</p>`,
-      does: () => remove(`v1/notifications/subscriptions/${one.id}`),
+      does: ({ reason }) => remove(`v1/notifications/subscriptions/${one.id}`, { query: { reason: reason.replace(/\s+/g, " ") } }),
     });
     if (done) say("The subscription has ended.");
     again();
@@ -80,7 +82,7 @@ function Subscribed({ items, again }) {
     { name: "waiting", label: "Waiting", kind: "number", cell: (one) => countText(one.waiting) },
     { name: "since", label: "Since", kind: "number", cell: (one) => html`<${Ago} at=${one.created_at} />` },
     { name: "by", label: "By", kind: "name", phone: "hide", cell: (one) => one.created_by },
-    { name: "verbs", label: "", kind: "verbs", cell: (one) => html`<button class="row-button" aria-label=${`End the subscription of ${targetText(one)}`} onClick=${() => end(one)}>End</button>` },
+    { name: "verbs", label: "", kind: "verbs", cell: (one) => html`<${Allowed} role="admin"><button class="row-button" aria-label=${`End the subscription of ${targetText(one)}`} onClick=${() => end(one)}>End</button><//>` },
   ];
   return html`<${Table} label="Subscriptions" columns=${columns} rows=${items} keyOf=${(one) => one.id} tone=${(one) => one.circuit === "open" && "bad"} />`;
 }
@@ -105,7 +107,7 @@ const columns = (targets, again) => [
   { name: "error", label: "Last error", kind: "wide", cell: (one) => one.last_error && html`<bdi>${one.last_error}</bdi>` },
   { name: "at", label: "Happened", kind: "number", cell: (one) => html`<${Ago} at=${one.created_at} />` },
   { name: "verbs", label: "", kind: "verbs", cell: (one) => one.status === "failed" &&
-    html`<button class="row-button" onClick=${async () => (await redeliver(one)) && again()}>Tell again</button>` },
+    html`<${Allowed}><button class="row-button" onClick=${async () => (await redeliver(one)) && again()}>Tell again</button><//>` },
 ];
 
 function Deliveries({ subscriptions }) {

@@ -12,6 +12,7 @@ import { Badge } from "../parts/status.js";
 import { Table } from "../parts/table.js";
 import { Ago, Duration } from "../parts/time.js";
 import { href } from "../router.js";
+import { Allowed } from "../session.js";
 import { Parked } from "./parked.js";
 
 export const againMilliseconds = 5_000; // heartbeats come without an event of a saga
@@ -26,7 +27,7 @@ export function Participants() {
   const verbs = all
     ? html`<button class="button" onClick=${async () => (await endPause(all)) && answer.again()}>Resume everything</button>`
     : html`<button class="button" onClick=${async () => (await beginPause("all")) && answer.again()}>Pause everything</button>`;
-  return html`<${Page} title="Participants" verbs=${answer.value?.items.length > 0 && verbs}
+  return html`<${Page} title="Participants" verbs=${answer.value?.items.length > 0 && html`<${Allowed}>${verbs}<//>`}
       mark=${answer.value && html`<span class="page-count">${many(answer.value.items.reduce((sum, one) => sum + one.workers_live, 0), "live worker")}</span>`}>
     <${Answered} of=${answer} what="Reading who is there…">${({ items }) => (items.length === 0 ? html`<${Nobody} />` : html`<${List} items=${items} again=${answer.again} />`)}<//>
     <${Parked} />
@@ -91,10 +92,10 @@ export function Verbs({ of, done, small = false }) {
   const own = of.pause?.scope === "participant" ? of.pause : null;
   const button = (label, does) => html`<button type="button" class=${small ? "row-button" : "button"} aria-label=${`${label} ${of.name}`}
     onClick=${async () => (await does()) && done()}>${label}</button>`;
-  return html`<span class="row-verbs">
+  return html`<${Allowed}><span class="row-verbs">
     ${own ? button("Resume", () => endPause(own)) : button("Pause", () => beginPause("participant", of.name))}
     ${!own && (of.throttle ? button("Full speed", () => endPause(of.throttle)) : button("Slow down", () => slowDown(of.name)))}
-  </span>`;
+  </span><//>`;
 }
 
 function Nobody() {

@@ -6,6 +6,7 @@ import { confirm } from "../parts/dialog.js";
 import { Icon } from "../parts/icons.js";
 import { Trouble, say } from "../parts/notice.js";
 import { SagaStatus } from "../parts/status.js";
+import { Allowed } from "../session.js";
 import { store, useStore } from "../store.js";
 import { bulkFilter } from "./sagas-filters.js";
 
@@ -137,7 +138,7 @@ function Progress({ bulk }) {
     <progress max=${most || 1} value=${over(bulk) ? most || 1 : bulk.handled} aria-label=${`${label}: ${bulk.handled} of ${most}`}></progress>
     ${over(bulk)
       ? html`<button class="copy" onClick=${forget} aria-label="Put it away"><${Icon} name="cross" /></button>`
-      : html`<button class="quiet-button" onClick=${stop}>Stop</button>`}
+      : html`<${Allowed}><button class="quiet-button" onClick=${stop}>Stop</button><//>`}
     ${bulk.refusals.length > 0 && html`<ul class="bulk-refusals">${bulk.refusals.map((one) => html`<li>${one.sagas} × ${one.reason}</li>`)}</ul>`}
   </li>`;
 }

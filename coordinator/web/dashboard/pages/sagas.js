@@ -1,5 +1,5 @@
 /** The sagas: found by filters that stay in the address, followed as they move, and asked for something together. */
-import { html, useEffect, useState } from "../dom.js";
+import { html, useEffect, useLayoutEffect, useState } from "../dom.js";
 import { get, useAnswer } from "../api.js";
 import { sagaEvents, useLive } from "../live.js";
 import { useOverview } from "../overview.js";
@@ -12,6 +12,7 @@ import { SagaStatus, sagaStatuses, waitText } from "../parts/status.js";
 import { Table } from "../parts/table.js";
 import { Ago, Duration } from "../parts/time.js";
 import { Link, href, useQuery } from "../router.js";
+import { Allowed, useMay } from "../session.js";
 import { Bulk, BulkList } from "./sagas-bulk.js";
 import { asked, filtersOf } from "./sagas-filters.js";
 
@@ -46,13 +47,14 @@ export function Sagas() {
   const filter = asked(query);
   const [chosen, setChosen] = useState(new Set());
   const [all, setAll] = useState(false); // not only those that are chosen: whatever matches
+  const mine = useMay("operator");
   const key = (saga) => saga.id;
   const list = useLiveList("v1/sagas", { ...filter, limit: pageSize, cursor: query.cursor }, {
     keyOf: key, events: sagaEvents, kind: "saga", held: chosen.size > 0,
   });
   const total = useTotal(filter);
   const filterText = JSON.stringify(filter);
-  useEffect(() => {
+  useLayoutEffect(() => { // before anybody can have chosen
     setChosen(new Set());
     setAll(false);
   }, [filterText]);
@@ -77,7 +79,7 @@ export function Sagas() {
     ${list.rows?.length === 0 && html`<${Nothing} filtered=${Object.keys(filter).length > 0} clear=${() => change(Object.fromEntries(Object.keys(query).map((name) => [name, null])))} />`}
     ${list.rows?.length > 0 && html`
       <${Table} label="Sagas" columns=${columns} rows=${list.rows} keyOf=${key} address=${(saga) => href(`sagas/${saga.id}`)}
-        tone=${(saga) => saga.status === "blocked" && "bad"} chosen=${chosen} choose=${choose} onPointer=${list.onPointer} />
+        tone=${(saga) => saga.status === "blocked" && "bad"} chosen=${chosen} choose=${mine ? choose : undefined} onPointer=${list.onPointer} />
       <${Pager} next=${list.next} cursor=${query.cursor} change=${(cursor) => (change({ cursor }), scrollTo(0, 0))} loading=${list.loading} />`}
   <//>`;
 }
@@ -116,6 +118,6 @@ function Nothing({ filtered, clear }) {
   }
   const command = `curl -X POST ${new URL("v1/sagas", document.baseURI)} \\\n     -H 'Content-Type: application/json' \\\n     -d '{"definition": "place_order", "input": {"sku": "lamp", "total": 30}}'`;
   return html`<${Empty} title="No saga has been started yet." icon="run">
-    <p>A definition's page has a form to start one: <${Link} to="definitions">definitions<//>. Or from a shell:</p>
-    <pre>${command}</pre><//>`;
+    <${Allowed}><p>A definition's page has a form to start one: <${Link} to="definitions">definitions<//>. Or from a shell:</p>
+    <pre>${command}</pre><//><//>`;
 }

@@ -1,5 +1,5 @@
 /** Dialogs: one at a time, asked by a function, answered by a person. Whoever overrides something says why. */
-import { html, useEffect, useId, useRef, useState } from "../dom.js";
+import { html, useId, useLayoutEffect, useRef, useState } from "../dom.js";
 import { actor } from "../api.js";
 import { may, session } from "../session.js";
 import { store, useStore } from "../store.js";
@@ -16,7 +16,7 @@ const open = store(null);
  * Ask a person to confirm, and why. Resolves to what they stated, or null if they thought better of it. With `does`,
  * the dialog stays open until that has succeeded, and shows what went wrong with it.
  * @param {{title: string, says?: any, verb: string, tone?: "bad" | "plain", reason?: boolean | "optional",
- *   role?: string, fields?: Field[], does?: (stated: any) => Promise<any>}} question
+ *   role?: string, reasonMax?: number, fields?: Field[], does?: (stated: any) => Promise<any>}} question
  * @returns {Promise<any | null>}
  */
 export function confirm(question) {
@@ -46,13 +46,13 @@ export function Dialogs() {
   return html`<${Question} key=${asked} ...${asked.question} finish=${finish} />`;
 }
 
-function Question({ title, says, verb, tone = "plain", reason = true, fields = [], does, finish }) {
+function Question({ title, says, verb, tone = "plain", reason = true, reasonMax = 1000, fields = [], does, finish }) {
   const element = useRef(null);
   const name = useId();
   const [state, set] = useState({ busy: false, problem: null });
   const who = useStore(actor);
   const known = useStore(session)?.asked;
-  useEffect(() => {
+  useLayoutEffect(() => { // whoever types on types into it
     const focused = document.activeElement;
     element.current.showModal();
     return () => focused?.focus?.();
@@ -80,8 +80,8 @@ function Question({ title, says, verb, tone = "plain", reason = true, fields = [
         <h2 id=${name}>${title}</h2>
         ${says && html`<div class="dialog-says">${typeof says === "string" ? html`<p>${says}</p>` : says}</div>`}
         ${fields.map((field) => html`<${Asked} key=${field.name} ...${field} />`)}
-        ${reason && html`<${Asked} name="reason" label="Why?" kind="area" required=${reason !== "optional"} rows="2" maxlength="1000"
-          hint="It is kept in the history, for whoever wonders later." />`}
+        ${reason && html`<${Asked} name="reason" label="Why?" kind="area" required=${reason !== "optional"} rows="2" maxlength=${reasonMax}
+          hint="It is kept, for whoever wonders later." />`}
         ${verb && reason && !known && html`<${Asked} name="actor" label="Who are you?" value=${who} maxlength="100" pattern="[ -~]*"
           autocomplete="name" hint="This browser remembers it." />`}
         ${state.problem && html`<${Trouble} problem=${state.problem} />`}

@@ -2,7 +2,7 @@
  * Filters of a list, kept in the address: what is set stands there as small labels that can be taken away or changed,
  * and one more can be chosen from a menu. The names are the API's own, so that the address says what was asked.
  */
-import { html, useEffect, useId, useRef, useState } from "../dom.js";
+import { html, useId, useLayoutEffect, useRef, useState } from "../dom.js";
 import { Icon } from "./icons.js";
 
 /**
@@ -52,7 +52,7 @@ function shown(filter, value) {
 function Editor({ filter, value, put, leave }) {
   const box = useRef(null);
   const list = useId();
-  useEffect(() => box.current.focus(), []);
+  useLayoutEffect(() => box.current.focus(), []);
   const submit = (event) => {
     event.preventDefault();
     const text = box.current.value.trim();

@@ -2,6 +2,7 @@
 import { html } from "../dom.js";
 import { post } from "../api.js";
 import { lookAgain, useOverview } from "../overview.js";
+import { Allowed } from "../session.js";
 import { confirm } from "./dialog.js";
 import { Icon } from "./icons.js";
 import { say } from "./notice.js";
@@ -86,7 +87,7 @@ export function Pauses() {
     <${Icon} name="pause" />
     <span><strong>${pause.scope === "participant" ? pause.name : capital(pausedText(pause))}</strong> ${pause.rate_per_second === null ? `${isOrAre(pause)} paused` : `is held to ${pause.rate_per_second} a second`}
       ${" "}for <${Ago} at=${pause.since} since />, by ${pause.by}: ${pause.reason}${pause.ends_at && html`; ends <${Ago} at=${pause.ends_at} />`}</span>
-    <button class="quiet-button" onClick=${() => endPause(pause)}>${pause.rate_per_second === null ? "Resume" : "End it"}</button>
+    <${Allowed}><button class="quiet-button" onClick=${() => endPause(pause)}>${pause.rate_per_second === null ? "Resume" : "End it"}</button><//>
   </li>`)}</ul>`;
 }
 

@@ -1,6 +1,7 @@
 /** What may be done: remedies that a person decides about, and advice that only people can follow. */
 import { html } from "../dom.js";
 import { post } from "../api.js";
+import { Allowed } from "../session.js";
 import { wordOf } from "./diagnosis.js";
 import { confirm } from "./dialog.js";
 import { say } from "./notice.js";
@@ -60,7 +61,7 @@ function Remedy({ remedy, text, done }) {
   };
   return html`<li class="remedy">
     <p class="remedy-head"><strong>${named(remedy.kind)}</strong> <bdi class="hint">${remedy.scope}</bdi> <${Badge} icon=${state.icon} tone=${state.tone}>${state.word}<//>
-      <span class="remedy-verbs">${state.verbs.map((verb) => html`<button key=${verb} type="button" class="button small" title=${verbs[verb].says} onClick=${() => begin(verb)}>${verbs[verb].label}</button>`)}</span></p>
+      <${Allowed}><span class="remedy-verbs">${state.verbs.map((verb) => html`<button key=${verb} type="button" class="button small" title=${verbs[verb].says} onClick=${() => begin(verb)}>${verbs[verb].label}</button>`)}</span><//></p>
     ${text && html`<p><bdi>${text}</bdi></p>`}
     <p class="hint"><bdi>${remedy.reason}</bdi>; ${remedy.automatic ? "begun by itself" : remedy.by ? html`by <bdi>${remedy.by}</bdi>` : "nobody decided yet"}, proposed <${Ago} at=${remedy.proposed_at} />
       ${remedy.ends_at && !remedy.ended_at && html`, ends <${Ago} at=${remedy.ends_at} />`}${remedy.ended_at && html`, ended <${Ago} at=${remedy.ended_at} />`}

@@ -1,4 +1,4 @@
-"""What is old is forgotten, a little at a time: counts after days, incidents after weeks."""
+"""What is old is forgotten, a little at a time, so that nobody waits long for those who clean up."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from coordinator.supervisor import uncut
 log = logging.getLogger(__name__)
 
 sweep_seconds = 600.0
-rounds_max = 50  # of one store in one sweep; what is left then waits for the next
+rounds_max = 50  # of one kind in one sweep; what is left then waits for the next
+breath_seconds = 0.05  # between two rounds: those who move sagas go first
 workers_kept = timedelta(days=7)
 
 
 class Prunable(Protocol):
-    """A store of which some of what is old can be forgotten; how much was. Zero: nothing is left to forget."""
+    """Something of which some of what is old can be forgotten; how much was. Zero: nothing is left to forget."""
 
     async def prune(self, now: datetime) -> int: ...
 
@@ -28,8 +29,8 @@ class Prunable(Protocol):
 class Forgetting:
     """Sweeps every ten minutes. Any number of coordinators may."""
 
-    def __init__(self, stores: Sequence[Prunable], fleet: FleetStore, now: Callable[[], datetime]) -> None:
-        self._stores, self._fleet, self._now = stores, fleet, now
+    def __init__(self, kinds: Sequence[Prunable], fleet: FleetStore, now: Callable[[], datetime]) -> None:
+        self._kinds, self._fleet, self._now = kinds, fleet, now
 
     async def run(self) -> None:
         while True:
@@ -37,17 +38,17 @@ class Forgetting:
             try:
                 await self.sweep()
             except StoreUnavailable as error:
-                log.warning("What is old stays: %s", error, extra={"action": "diagnosis.store_unavailable"})
+                log.warning("What is old stays: %s", error, extra={"action": "forgetting.store_unavailable"})
 
     async def sweep(self) -> int:
         """Forget what is old; how many rows. Raises StoreUnavailable."""
         now = self._now()
         forgotten = await uncut(self._fleet.bury(now - workers_kept))
-        for store in self._stores:
+        for kind in self._kinds:
             for _ in range(rounds_max):
-                gone = await uncut(store.prune(now))
+                gone = await uncut(kind.prune(now))
                 forgotten += gone
                 if not gone:
                     break
-                await asyncio.sleep(0)
+                await asyncio.sleep(breath_seconds)
         return forgotten

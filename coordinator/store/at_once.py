@@ -1,0 +1,48 @@
+"""A whole batch as one statement, where the database has statements that change several tables: one round trip, which
+is its own transaction, instead of one for each table and two around them.
+
+All or nothing. Where a row isn't as it was expected to be, or is there already, nothing is changed: what is to be kept
+of such a batch is found out statement by statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from coordinator.store.bulk import Bulk
+from coordinator.store.database import Database
+
+Records = Sequence[Sequence[Any]]
+
+
+class AtOnce:
+    """Statements, each with rows of its own name. As many rows as the first is given, it has to return."""
+
+    def __init__(self, database: Database, first: Bulk, *others: Bulk) -> None:
+        self._database = database
+        self._parts = (first, *others)
+        returned = first.statement.cte("returned")
+        count = sa.select(sa.func.count()).select_from(returned).scalar_subquery()
+        expected = sa.bindparam("expected", type_=sa.BigInteger)
+        # What isn't as expected divides by zero, which undoes everything.
+        checked = sa.select(sa.literal_column("1") / sa.case((count == expected, 1), else_=0))
+        self._statement = checked.add_cte(*(part.statement.cte(f"part_{n}") for n, part in enumerate(others)))
+
+    async def run(self, *records: Records) -> bool:
+        """Keep the records of each statement. False: nothing was kept, who knows why. Raises StoreUnavailable."""
+        if not self._database.dialect.changes_many_tables:
+            return False
+        parameters: dict[str, Any] = {"expected": len(records[0])}
+        for part, rows in zip(self._parts, records, strict=True):
+            parameters |= part.rows.bind(rows)
+        try:
+            async with self._database.loading() as connection:
+                await connection.execute(self._statement, parameters)
+        except sa.exc.DBAPIError as error:
+            if self._database.dialect.differs(error):
+                return False
+            raise
+        return True
