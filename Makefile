@@ -9,7 +9,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: help demo compose compose-smoke test test-embedded check chaos bench-diagnosis clean
+.PHONY: help demo compose compose-smoke test test-embedded check chaos bench bench-quick bench-diagnosis clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,14 @@ check: $(INSTALLED) ## Lint, formatting, types, and who may import whom
 chaos: $(INSTALLED) ## Kill servers, coordinators and participants under load, and count what was lost
 	$(BIN)/python -m tests.servers
 	$(BIN)/python -m tests.chaos
+
+bench: $(INSTALLED) ## Sagas a second beside the limits, DBOS and Restate; writes docs/performance.md: half an hour
+	$(BIN)/python -m tests.servers
+	PYTHONPATH=.:participants/sdk $(BIN)/python -m bench.race --write
+
+bench-quick: $(INSTALLED) ## The same beside the floor and DBOS alone, on the success path: two minutes
+	$(BIN)/python -m tests.servers
+	PYTHONPATH=.:participants/sdk $(BIN)/python -m bench.race --quick
 
 bench-diagnosis: $(INSTALLED) ## Inject faults, judge every report on them, and write docs/diagnosis-benchmark.md: 45 minutes
 	PYTHONPATH=.:participants/sdk $(BIN)/python -m bench.diagnosis --write

@@ -49,22 +49,22 @@ class Driven:
 
     def __init__(self) -> None:
         self.processes: list[GuardedProcess] = []
-        self._ports: list[int] = []
+        self.ports: list[int] = []
 
     async def add(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> None:
         """Start one more; it is told its port with `--port`."""
         port = free_port()
         process = begin(name, [*argv, "--port", str(port)], env)
         self.processes.append(process)
-        self._ports.append(port)
+        self.ports.append(port)
         await listening(port, process)
 
     @asynccontextmanager
     async def load(self, demand: Demand) -> AsyncIterator[Tally]:
         """As of `Contender`."""
-        count, tally = len(self._ports), Tally()
+        count, tally = len(self.ports), Tally()
         each = replace(demand, in_flight=-(-demand.in_flight // count), per_second=demand.per_second / count)
-        used = self._ports if demand.in_flight != 1 else self._ports[:1]
+        used = self.ports if demand.in_flight != 1 else self.ports[:1]
         streams = [await asyncio.open_connection("127.0.0.1", port, limit=line_bytes_max) for port in used]
         for _, writer in streams:
             writer.write(json.dumps(asdict(each)).encode() + b"\n")
