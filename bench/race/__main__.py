@@ -74,8 +74,6 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 async def _run(told: argparse.Namespace) -> None:
     began = time.monotonic()
     pace = quicker(Pace(rounds=told.rounds or (3 if told.quick else 5)), told.share)
-    if told.quick:
-        pace = replace(pace, busy_seconds=pace.busy_seconds * 0.75)
     where = Circumstances.now(_revision(), {}, pace.rounds, told.in_flight)
     servers = await asyncio.to_thread(Servers.started)
     lab = Lab(servers, pace, _tell, told.in_flight, told.grown, told.backlog, told.overload_seconds)

@@ -43,10 +43,10 @@ class Pace:
     """How often, and how long each turn lasts, in seconds."""
 
     rounds: int = 5
-    busy_seconds: float = 4.0
-    alone_seconds: float = 1.5
-    half_seconds: float = 2.5
-    settle_seconds: float = 1.0  # before each
+    busy_seconds: float = 3.0
+    alone_seconds: float = 1.0
+    half_seconds: float = 2.0
+    settle_seconds: float = 0.7  # before each
     warm_seconds: float = 3.0  # once for each contender, before the first round
 
     def seconds(self, kind: Kind) -> float:
