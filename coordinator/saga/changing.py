@@ -1,5 +1,4 @@
-"""A value of the core with some of its fields changed. As dataclasses.replace, in a third of its time: a decision is
-mostly made of these."""
+"""A value of the core with some of its fields changed. As dataclasses.replace, in less time: a decision makes many."""
 
 from __future__ import annotations
 
