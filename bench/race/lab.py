@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -57,7 +58,9 @@ class Lab:
             try:
                 await made.start()
                 self.tell(f"filling the tables with {self.grown_sagas:,} sagas …")
+                began = time.monotonic()
                 await fill(made, self.grown_sagas)
+                self.tell(f"… took {time.monotonic() - began:.0f} s")
             except BaseException:
                 await made.stop()
                 raise

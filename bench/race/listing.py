@@ -68,6 +68,10 @@ async def listing(lab: Lab) -> None:
                 if taken[-1] > 5_000:
                     break
             _note(lab, part, name, taken)
+    slowest = max((fact for fact in part.facts if fact.name.endswith("p95")), key=lambda fact: fact.value)
+    part.facts.append(
+        Fact(f"the slowest p95 ({slowest.name.rpartition(':')[0].replace(':', ',')})", slowest.value, "ms")
+    )
 
 
 def _note(lab: Lab, part: Part, name: str, taken: list[float]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
 
-from bench.race.results import Kind, Part, kinds
+from bench.race.results import Fact, Kind, Part, kinds
 
 headings: Mapping[Kind, str] = {
     "busy": "As many at a time as suit each",
@@ -97,10 +97,25 @@ def section(part: Part) -> list[str]:
             for one in part.ratios
         ]
         lines += table(["ratio", "of", "median", "of each round"], rows)
-    if part.facts:
-        lines += table(["", "", ""], [[fact.name, number(fact.value), fact.unit] for fact in part.facts])
+    lines += _facts([fact for fact in part.facts if ": " not in fact.name])
+    lines += _compared([fact for fact in part.facts if ": " in fact.name])
     lines += [f"- {note}" for note in part.notes] + ([""] if part.notes else [])
     return lines
+
+
+def _facts(facts: Sequence[Fact]) -> list[str]:
+    rows = [[fact.name, number(fact.value), fact.unit] for fact in facts]
+    return table(["", "", ""], rows) if rows else []
+
+
+def _compared(facts: Sequence[Fact]) -> list[str]:
+    """Facts called "which: what", with a line for each which and a column for each what."""
+    cells = {tuple(fact.name.rpartition(": ")[::2]): number(fact.value) for fact in facts}
+    units = {fact.name.rpartition(": ")[2]: fact.unit for fact in facts}
+    rows = [
+        [which, *(cells.get((which, what), "–") for what in units)] for which in dict.fromkeys(one for one, _ in cells)
+    ]
+    return table(["", *(f"{what}, {unit}" for what, unit in units.items())], rows) if rows else []
 
 
 def _spread(rounds: Sequence[float]) -> str:

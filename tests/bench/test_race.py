@@ -136,6 +136,17 @@ def test_the_page_holds_medians_ratios_facts_and_who_was_left_out() -> None:
     assert all(line.count("|") == 11 for line in text.splitlines() if line.startswith("| a peer |"))
 
 
+def test_facts_about_the_same_stand_in_one_line() -> None:
+    part = Part(
+        "listing", "How soon?", facts=[Fact("words: a key: p50", 1.0, "ms"), Fact("words: a key: p95", 2.0, "ms")]
+    )
+    part.facts.append(Fact("tag: p95", 3.0, "ms"))
+    text = page([part], where, None)
+    assert "|  | p50, ms | p95, ms |" in text
+    assert "| words: a key | 1.00 | 2.00 |" in text
+    assert "| tag | – | 3.00 |" in text
+
+
 def test_the_data_can_be_read_again() -> None:
     (found,) = json.loads(json.dumps(as_data([two()])))
     assert [one["median"] for one in found["ratios"]] == [2.0, 0.5]
