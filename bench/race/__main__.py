@@ -35,6 +35,7 @@ from tests.servers.process import ServerUnavailable
 
 here = Path(__file__).parents[2]
 documents = here / "docs"
+part_seconds_max = 1_200.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,11 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     told = _parsed(arguments)
     try:
         with asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
-            runner.run(_run(told))
+            return 0 if runner.run(_run(told)) else 1
     except ServerUnavailable as error:
         print(error, file=sys.stderr)
         return 1
-    return 0
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -71,7 +71,8 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     return told
 
 
-async def _run(told: argparse.Namespace) -> None:
+async def _run(told: argparse.Namespace) -> bool:
+    """Whether every part could be answered."""
     began = time.monotonic()
     pace = quicker(Pace(rounds=told.rounds or (3 if told.quick else 5)), told.share)
     where = Circumstances.now(_revision(), {}, pace.rounds, told.in_flight)
@@ -85,12 +86,23 @@ async def _run(told: argparse.Namespace) -> None:
             await quick(lab)
         else:
             for name in parts if told.part is None else dict.fromkeys(told.part):
-                await parts[name](lab)
+                await _ask(lab, name)
     finally:
         await lab.close()
         await asyncio.to_thread(servers.stop)
         _report(lab, where, told)
         _tell(f"\nafter {(time.monotonic() - began) / 60:.1f} minutes")
+    return not any(part.failed for part in lab.parts)
+
+
+async def _ask(lab: Lab, name: str) -> None:
+    """One part, in bounded time. Should it fail, that is what has been found, and the others are still asked."""
+    try:
+        async with asyncio.timeout(part_seconds_max):
+            await parts[name](lab)
+    except Exception as error:
+        lab.parts[-1].failed = f"{type(error).__name__}: {error}"[:2000]
+        _tell(f"{name} has failed: {lab.parts[-1].failed}")
 
 
 def _report(lab: Lab, where: Circumstances, told: argparse.Namespace) -> None:

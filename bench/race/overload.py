@@ -15,8 +15,10 @@ from bench.race.results import Fact
 from bench.speed import shop
 from bench.speed.costs import resident_bytes
 from bench.speed.measuring import mebibyte
+from bench.speed.product import Shape
 
 connections = 50
+outbox_rows_max = 2_000
 patience_seconds = 180.0
 answer_seconds_max = 30.0
 
@@ -31,7 +33,8 @@ class _Answers:
 
 async def overload(lab: Lab) -> None:
     part = lab.part("overload", "Sagas are started as fast as can be while their participants are paused: what then?")
-    product = lab.ours("overload")
+    product = lab.ours("overload", Shape(settings={"AMENDS_OUTBOX_ROWS_MAX": str(outbox_rows_max)}))
+    part.notes.append(f"Starts are refused from {outbox_rows_max:,} waiting commands on, so that seconds are enough.")
     try:
         await product.start()
         pids = product.pids()["coordinator"]

@@ -50,6 +50,7 @@ class Part:
     ratios: list[Ratio] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    failed: str = ""  # why it could not be answered in full
 
     @property
     def names(self) -> list[str]:

@@ -100,6 +100,15 @@ def section(part: Part) -> list[str]:
     lines += _facts([fact for fact in part.facts if ": " not in fact.name])
     lines += _compared([fact for fact in part.facts if ": " in fact.name])
     lines += [f"- {note}" for note in part.notes] + ([""] if part.notes else [])
+    if part.failed:
+        lines += [
+            "**This part has failed**, and what stands above is incomplete:",
+            "",
+            "```text",
+            part.failed,
+            "```",
+            "",
+        ]
     return lines
 
 

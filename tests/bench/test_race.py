@@ -147,6 +147,12 @@ def test_facts_about_the_same_stand_in_one_line() -> None:
     assert "| tag | – | 3.00 |" in text
 
 
+def test_the_page_says_which_part_has_failed() -> None:
+    assert "RuntimeError: nobody listens" in page(
+        [Part("grown", "?", failed="RuntimeError: nobody listens")], where, None
+    )
+
+
 def test_the_data_can_be_read_again() -> None:
     (found,) = json.loads(json.dumps(as_data([two()])))
     assert [one["median"] for one in found["ratios"]] == [2.0, 0.5]
