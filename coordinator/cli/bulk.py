@@ -87,13 +87,11 @@ def _confirm(caller: Caller, verb: str, trial: Json) -> None:
 
 def _stay(caller: Caller, begun: Json) -> None:
     """Show how far it is until it is over, and end as it ended."""
-    with progress(caller.form is Form.TEXT and sys.stderr.isatty(), begun) as moved:
-        try:
+    try:  # around the bar as well: whoever sees it may leave
+        with progress(caller.form is Form.TEXT and sys.stderr.isatty(), begun) as moved:
             ended = caller.ask(lambda client: until_over(client, begun["id"], moved))
-        except KeyboardInterrupt:
-            caller.fail(
-                f"it goes on without you: amends bulk show {begun['id']}, amends bulk cancel {begun['id']}", 130
-            )
+    except KeyboardInterrupt:
+        caller.fail(f"it goes on without you: amends bulk show {begun['id']}, amends bulk cancel {begun['id']}", 130)
     caller.tell(ended, _lines)
     if ended["refused"] or ended["state"] == "cancelled":
         raise typer.Exit(refused_code)

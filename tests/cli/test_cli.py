@@ -138,9 +138,10 @@ async def test_it_ends_well_when_it_is_asked_to_though_somebody_waits(running: R
     async with asyncio.timeout(20):
         while True:  # until the saga is there, and somebody waits for it
             reader, writer = await asyncio.open_connection(host, int(port))
-            writer.write(b"GET /v1/sagas HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            writer.write(b"GET /v1/sagas HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             text = await reader.read()
             writer.close()
+            await writer.wait_closed()
             if b'"items":[{' in text:
                 break
             await asyncio.sleep(0.05)
