@@ -261,7 +261,8 @@ async def test_no_body_whatever_is_the_coordinators_fault(hostile: Site, path: s
     @settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     def send(body: object) -> None:
         text = json.dumps(body).encode()
-        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(text)}\r\n"
+        head += "Content-Type: application/json\r\n"
         status, answer = asyncio.run_coroutine_threadsafe(raw(port, head.encode(), text), loop).result(30)
         assert status < 500, answer
 
