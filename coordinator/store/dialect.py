@@ -239,7 +239,7 @@ class Postgres(Dialect):
 
     def differs(self, error: sa.exc.DBAPIError) -> bool:
         state = getattr(error.orig, "sqlstate", None)
-        return state in ("22012", "23505")  # division by zero, a key that is there already
+        return state in ("22P02", "23505")  # no number but a sentence, a key that is there already
 
     # Every statement of the coordinator finds its rows by key. A plan made while a table was empty would scan it,
     # and is kept for as long as the connection lives; so scans and hashes are ruled out, and the plan never changes.
