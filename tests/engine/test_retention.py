@@ -9,10 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from coordinator.app import App
+from coordinator.definitions import Definitions
 from coordinator.retention import Retention
 from coordinator.saga.state import SagaStatus
 from coordinator.store.schema import definitions
 from tests.engine.conftest import House, chain, final, start
+from tests.waiting import eventually
 
 embedded = pytest.mark.parametrize("house", ["embedded"], indirect=True)
 brief: dict[str, Any] = {**chain, "name": "brief", "retention": "2h"}
@@ -22,11 +24,17 @@ fleeting: dict[str, Any] = {**chain, "name": "fleeting", "retention": "1s"}
 async def run(app: App, document: dict[str, Any]) -> str:
     ended = await final(app, await start(app, await app.definitions.register(document, "test")))
     assert ended.status is SagaStatus.COMPLETED
+
+    async def all_sent() -> bool:
+        return await app.stores.outbox.unsent(1) == 0
+
+    await eventually(all_sent, "what was confirmed to be forgotten")
     return ended.id
 
 
 def retention(app: App, kept: timedelta | None) -> Retention:
-    return Retention(app.stores.definitions, app.definitions, app.stores.settled, kept)
+    unread = Definitions(app.stores.definitions, app.clock.now)
+    return Retention(app.stores.definitions, unread, app.stores.settled, kept)
 
 
 async def test_a_definition_says_how_long_and_who_says_nothing_is_kept_as_long_as_all(house: House) -> None:
