@@ -97,7 +97,7 @@ async def test_at_a_terminal_one_is_asked_and_sees_a_bar(small_site: Site) -> No
     process = await asyncio.create_subprocess_exec(
         *command, "cancel", "--tag", "old", "--rate", "1",
         env=environment(AMENDS_URL=small_site.url, TERM="xterm", COLUMNS="100"),
-        stdin=follower, stdout=follower, stderr=follower, start_new_session=True,
+        stdin=follower, stdout=follower, stderr=follower, start_new_session=True, preexec_fn=_interruptible,
     )  # fmt: skip
     os.close(follower)
     said: list[bytes] = []
@@ -128,6 +128,11 @@ async def test_at_a_terminal_one_is_asked_and_sees_a_bar(small_site: Site) -> No
         return bulk if bulk["state"] == "done" else None
 
     assert (await eventually(asked, "the rest to be asked"))["changed"] == 12
+
+
+def _interruptible() -> None:
+    """As at a terminal: what a shell runs in its background, these tests for example, is deaf to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _read(file: int) -> bytes:
