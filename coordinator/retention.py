@@ -33,7 +33,7 @@ class Retention:
         after: str | None = None
         while page := await self._store.newest(after=after):
             for newest in page:
-                kept = await self._kept_of(newest.name)
+                kept = await self._kept_of(newest.name, newest.version)
                 if kept is not None:
                     forgotten += await self._settled.forget(newest.name, now - max(kept, kept_min))
             after = page[-1].name
@@ -43,9 +43,9 @@ class Retention:
             log.info("%d sagas that ended long ago are forgotten", forgotten, extra={"action": "retention.forgotten"})
         return forgotten
 
-    async def _kept_of(self, name: str) -> timedelta | None:
+    async def _kept_of(self, name: str, version: int) -> timedelta | None:
         try:
-            stated = (await self._definitions.get(name)).retention_seconds
+            stated = (await self._definitions.get(name, version)).retention_seconds
         except (InvalidDefinition, UnknownDefinition) as error:
             # What it says can't be read by this release: what is kept too long is the smaller harm.
             log.warning("Sagas of %s are kept: %s", name, error, extra={"action": "retention.unreadable"})
