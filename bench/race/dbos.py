@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import asyncpg
-
 from bench.race.driving import Driven
 from bench.race.installing import environment
 from bench.speed.product import Servers
@@ -23,12 +21,7 @@ class Dbos(Driven):
     async def start(self) -> None:
         """Raises NotInstalled."""
         python = await asyncio.to_thread(environment, "dbos")
-        connection = await asyncpg.connect(self._servers.dsn)
-        try:
-            await connection.execute(f'DROP DATABASE IF EXISTS "{self._database}" WITH (FORCE)')
-            await connection.execute(f'CREATE DATABASE "{self._database}"')
-        finally:
-            await connection.close()
+        await self._servers.make_empty(self._database)
         url = self._servers.database(self._database).replace("+asyncpg", "+psycopg")
         for number in range(self._processes):
             options = ["--database", url, "--threads", str(self._threads), "--executor", f"e{number}"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import asyncpg
-
 from amends.database import open_engine
 from amends.inbox import SqlInbox
 from bench.race.driving import Driven, begin
@@ -29,13 +27,7 @@ class Floor(Driven):
     async def start(self) -> None:
         broker = await self._servers.broker("floor")
         names = ("coordinator", *(name for name, _ in forward))
-        connection = await asyncpg.connect(self._servers.dsn)
-        try:
-            for name in self.databases():
-                await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-                await connection.execute(f'CREATE DATABASE "{name}"')
-        finally:
-            await connection.close()
+        await self._servers.make_empty(*self.databases())
         await migrate(self._servers.database(f"{label}coordinator"))
         for name in names[1:]:
             engine = open_engine(self._servers.database(label + name))

@@ -54,6 +54,16 @@ class Servers:
     def database(self, name: str) -> str:
         return f"{self.postgres.url.rpartition('/')[0]}/{name}"
 
+    async def make_empty(self, *names: str) -> None:
+        """Databases of these names with nothing in them, whatever was there before."""
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            for name in names:
+                await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+                await connection.execute(f'CREATE DATABASE "{name}"')
+        finally:
+            await connection.close()
+
     async def broker(self, label: str) -> str:
         """A virtual broker of that name, made if it isn't there; without a name the one that is always there."""
         if not label:
@@ -87,13 +97,7 @@ class Product:
 
     async def start(self) -> None:
         self._broker_url = await self._servers.broker(self._label)
-        connection = await asyncpg.connect(self._servers.dsn)
-        try:
-            for name in self.databases():
-                await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-                await connection.execute(f'CREATE DATABASE "{name}"')
-        finally:
-            await connection.close()
+        await self._servers.make_empty(*self.databases())
         for _ in range(self._shape.coordinators):
             await self._start_coordinator()
         for participant in dict.fromkeys(shop.steps.values()):
