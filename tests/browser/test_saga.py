@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, Route, expect
 
 from tests.browser.conftest import View, viewing
 from tests.browser.shop import Shop, lamp
@@ -344,3 +345,29 @@ async def test_on_a_phone_nothing_runs_out_of_the_page(browser: Browser, shop: S
             assert await page.evaluate("document.documentElement.scrollWidth") == 360
         await view.context.close()
         assert view.faults == []
+
+
+async def test_on_a_phone_the_words_of_the_last_tick_stay_in_the_page(browser: Browser, shop: Shop) -> None:
+    """Where the ticks fall depends on how long the saga took: an hour and a half puts "+1 h 20 m" close to the end."""
+    saga_id = await shop.order({})
+    await shop.until(saga_id, "completed")
+    view = await viewing(browser, shop)
+    await view.page.set_viewport_size({"width": 360, "height": 740})
+
+    async def stretched(route: Route) -> None:
+        answer = await route.fetch()
+        timeline = await answer.json()
+        timeline["attempts"][-1]["ended_at"] = later(timeline["created_at"], minutes=85.5)
+        await route.fulfill(response=answer, json=timeline)
+
+    await view.page.route("**/timeline", stretched)
+    page = await view.open(f"sagas/{saga_id}")
+
+    await expect(page.locator(".fall-tick", has_text="+1 h")).not_to_have_count(0)
+    assert await page.evaluate("document.documentElement.scrollWidth") == 360
+    await view.context.close()
+    assert view.faults == []
+
+
+def later(moment: str, *, minutes: float) -> str:
+    return (datetime.fromisoformat(moment) + timedelta(minutes=minutes)).isoformat()

@@ -10,6 +10,7 @@ import { Moment, clockText, durationText, exactText } from "../parts/time.js";
 
 const marksShown = { turned: "turned", blocked: "blocked", unblocked: "unblocked", asked: "asked for", finished: "finished", paused: "paused", resumed: "resumed" };
 const good = new Set(["succeeded", "nothing_to_undo"]);
+const nearEndPercent = 78; // of a phone's width: the words of a tick further right would run out of the page
 
 export function Waterfall({ saga, timeline, chosen, choose }) {
   const open = timeline.attempts.some((attempt) => attempt.ended_at === null);
@@ -26,7 +27,7 @@ export function Waterfall({ saga, timeline, chosen, choose }) {
   return html`
     <div class="waterfall" role="group" aria-label="Attempts along the axis of time">
       <div class="fall-axis"><span></span><div class="fall-track">
-        ${scale.ticks.map((tick) => html`<span key=${tick.time} class="fall-tick" style=${{ left: `${tick.at}%` }} title=${exactText(tick.time)}>${tick.time === from ? clockText(from) : `+${durationText((tick.time - from) / 1000)}`}</span>`)}
+        ${scale.ticks.map((tick) => html`<span key=${tick.time} class=${classes("fall-tick", { "near-end": tick.at > nearEndPercent })} style=${{ left: `${tick.at}%` }} title=${exactText(tick.time)}>${tick.time === from ? clockText(from) : `+${durationText((tick.time - from) / 1000)}`}</span>`)}
       </div></div>
       <div class="fall-rows">
         <div class="fall-grid" aria-hidden="true"><span></span><div class="fall-track">
