@@ -120,9 +120,15 @@ class Engine:
     async def handle(self, saga_id: str, event: Event | Wake, *, participant: str | None = None) -> Handled:
         """Let an event happen to a saga; returns once it is committed. Raises UnknownSaga, Quarantined, and, where
         `participant` is who says so, Disbelieved unless the step is that participant's."""
+        return await (await self.ask(saga_id, event, participant=participant))
+
+    async def ask(
+        self, saga_id: str, event: Event | Wake, *, participant: str | None = None
+    ) -> asyncio.Future[Handled]:
+        """As `handle`, for who has many events: returns once there is room for it, with what is to come of it."""
         job = Job(saga_id, event, asyncio.get_running_loop().create_future(), participant)
         await self._lane(saga_id).put(job)
-        return await job.done
+        return job.done
 
     def tell(self, saga_id: str, event: Event) -> None:
         """As `handle`, for who does not wait for what comes of it."""
@@ -190,6 +196,7 @@ class Engine:
         for start, result in zip(batch, results, strict=True):
             if isinstance(result, Created):
                 move = start.move
+                self._remembered.keep(move.saga)
                 self._committed(move.definition, move.loaded, move.decisions, move.rows)
             if not start.done.done():
                 start.done.set_result(result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.event import Event, Replied
 from coordinator.saga.explain import waiting_on
 from coordinator.saga.record import dump_event
-from coordinator.saga.state import Saga
+from coordinator.saga.state import Saga, StepRun
 from coordinator.store.notified import Notice
 from coordinator.store.values import Change, HistoryEntry, OutboxRow
 
@@ -81,12 +82,18 @@ class Move:
             entries.append(HistoryEntry(decision.saga.revision, decision.event.at, name, facts, decision.notes))
         return tuple(entries)
 
+    def _moved_steps(self) -> Iterator[StepRun]:
+        for name, run in self.saga.steps.items():
+            before = self.loaded.steps.get(name)
+            if before is not run and before != run:
+                yield run
+
     def change(self, notices: tuple[Notice, ...] = ()) -> Change:
         """The move as the store commits it, with what others are told of it."""
         return Change(
             saga=self.saga,
             expected_revision=self.loaded.revision,
-            steps=tuple(run for name, run in self.saga.steps.items() if self.loaded.steps.get(name) != run),
+            steps=tuple(self._moved_steps()),
             entries=self.entries(),
             outbox=tuple(self.rows),
             void_unsent=any(isinstance(effect, VoidUnsent) for one in self.decisions for effect in one.effects),

@@ -16,6 +16,7 @@ from amends.message import Heartbeat, Reply, Unreadable, decode, encode_item
 from coordinator.dead_letters import DeadLetters
 from coordinator.engine import Engine
 from coordinator.errors import Disbelieved, Quarantined, StoreUnavailable, UnknownSaga
+from coordinator.move import Handled
 from coordinator.store.fleet import FleetStore
 from coordinator.store.values import Beat
 from coordinator.supervisor import uncut
@@ -82,19 +83,22 @@ class Replies:
         heartbeats = [item for delivery, item in items if isinstance(item, Heartbeat) and self._lives(delivery, item)]
         if heartbeats:
             await uncut(self._fleet.beat([_beat(heartbeat) for heartbeat in heartbeats], now=self._now()))
-        await asyncio.gather(*(self._settle_one(delivery, item) for delivery, item in items))
-
-    async def _settle_one(self, delivery: Delivery, item: object) -> None:
-        match item:
-            case Heartbeat():
-                return
-            case Reply():
-                await self._reply(delivery, item)
-            case Unreadable():
-                await self._dead_letters.keep_unreadable(delivery.address, item)
-            case _:
-                unread = Unreadable(encode_item(item), "a command on the reply queue")  # type: ignore[arg-type]
-                await self._dead_letters.keep_unreadable(delivery.address, unread)
+        handled: list[tuple[Reply, asyncio.Future[Handled]]] = []
+        for delivery, item in items:
+            match item:
+                case Heartbeat():
+                    continue
+                case Reply():
+                    outcome = await self._reply(delivery, item)
+                    if outcome is not None:
+                        handled.append((item, outcome))
+                case Unreadable():
+                    await self._dead_letters.keep_unreadable(delivery.address, item)
+                case _:
+                    unread = Unreadable(encode_item(item), "a command on the reply queue")  # type: ignore[arg-type]
+                    await self._dead_letters.keep_unreadable(delivery.address, unread)
+        for reply, outcome in handled:
+            await self._outcome(reply, outcome)
 
     def _lives(self, delivery: Delivery, heartbeat: Heartbeat) -> bool:
         """Whether a heartbeat is believed. One that is not is no letter to keep: the next comes in seconds."""
@@ -103,16 +107,20 @@ class Replies:
             log.warning("A heartbeat is %s", doubt, extra={"action": "replies.disbelieved"})
         return doubt is None
 
-    async def _reply(self, delivery: Delivery, reply: Reply) -> None:
+    async def _reply(self, delivery: Delivery, reply: Reply) -> asyncio.Future[Handled] | None:
+        """Let a reply happen to its saga; None: it is not believed, and kept as a dead letter."""
         event = replied(reply, self._now())
         doubt = self._trust.doubt_sender(reply.participant, delivery.sender) or self._trust.doubt_token(
             reply.saga_id, event.command, reply.participant, reply.reply_token
         )
         if doubt is not None:
             await self._dead_letters.keep_reply(reply, doubt)
-            return
+            return None
+        return await self._engine.ask(reply.saga_id, event, participant=reply.participant)
+
+    async def _outcome(self, reply: Reply, outcome: asyncio.Future[Handled]) -> None:
         try:
-            await self._engine.handle(reply.saga_id, event, participant=reply.participant)
+            await outcome
         except Disbelieved as error:
             await self._dead_letters.keep_reply(reply, f"{not_believed}{error}")
         except UnknownSaga:

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from coordinator.saga import event as events
-from coordinator.saga.changing import replace
+from coordinator.saga.changing import replace, values_getter
 from coordinator.saga.state import Saga, StepRun
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ EVENTS: Mapping[str, type] = {kind.__name__: kind for kind in typing.get_args(ev
 
 def dump(value: Any) -> Any:
     """A dataclass of the core as a JSON value."""
-    return _dumper(typing.cast(Any, type(value)))(value)
+    return _dataclass_dumper(typing.cast(Any, type(value)))(value)
 
 
 def load(kind: type[T], value: Any) -> T:
@@ -41,17 +41,17 @@ def load_event(name: str, facts: Mapping[str, Any]) -> events.Event:
     return typing.cast(events.Event, load(EVENTS[name], facts))
 
 
-def dump_saga(saga: Saga) -> dict[str, Any]:
-    """A saga without its steps, which are kept one by one."""
-    return typing.cast(dict[str, Any], dump(replace(saga, steps={})))
+def dump_saga(saga: Saga, *, without: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """A saga without its steps, which are kept one by one, and without these fields."""
+    return typing.cast(dict[str, Any], _dataclass_dumper(Saga, without | {"steps"})(saga))
 
 
 def load_saga(facts: Mapping[str, Any], steps: Mapping[str, StepRun]) -> Saga:
     return replace(load(Saga, facts), steps=steps)
 
 
-def dump_step(run: StepRun) -> dict[str, Any]:
-    return typing.cast(dict[str, Any], dump(run))
+def dump_step(run: StepRun, *, without: frozenset[str] = frozenset()) -> dict[str, Any]:
+    return typing.cast(dict[str, Any], _dataclass_dumper(StepRun, without)(run))
 
 
 def load_step(facts: Mapping[str, Any]) -> StepRun:
@@ -62,51 +62,59 @@ class _Missing:
     """Equal to nothing: a field without a default is always kept."""
 
 
+Dumper = Callable[[Any], Any]
+
+
 @cache
-def _dumper(kind: type) -> Callable[[Any], Any]:
-    """How to dump a value of this type. Found once per type: most values are what they are."""
-    if issubclass(kind, Enum):
-        return lambda value: value.value
-    if issubclass(kind, datetime):
-        return datetime.isoformat
-    if dataclasses.is_dataclass(kind):
-        return _dataclass_dumper(kind)
-    if issubclass(kind, frozenset):
-        return lambda value: sorted(map(dump, value))
-    if issubclass(kind, tuple | list):
-        return lambda value: [dump(item) for item in value]
-    if issubclass(kind, Mapping):
-        return lambda value: {key: dump(item) for key, item in value.items()}
-    return _as_it_is
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-def _dataclass_dumper(kind: type) -> Callable[[Any], Any]:
-    fields = _defaults(kind)
+def _dataclass_dumper(kind: type, without: frozenset[str] = frozenset()) -> Dumper:
+    """Compiled once per type from its annotations. Most fields are at their defaults, and most others are what they
+    are: None instead of a dumper."""
+    hints = typing.get_type_hints(kind)
+    fields = [field for field in dataclasses.fields(kind) if field.name not in without]
+    how = tuple((field.name, _default(field), _dumper(hints[field.name])) for field in fields)
+    values_of = values_getter([field.name for field in fields])
 
     def dumped(value: Any) -> dict[str, Any]:
         facts = {}
-        for name, default in fields:
-            held = getattr(value, name)
+        for held, (name, default, dumper) in zip(values_of(value), how, strict=True):
             if held is not default and held != default:
-                facts[name] = dump(held)
+                facts[name] = held if dumper is None or held is None else dumper(held)
         return facts
 
     return dumped
 
 
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return _Missing() if field.default is dataclasses.MISSING else field.default
+
+
 @cache
-def _defaults(kind: type) -> tuple[tuple[str, Any], ...]:
-    found = []
-    for field in dataclasses.fields(kind):
-        if field.default_factory is not dataclasses.MISSING:
-            found.append((field.name, field.default_factory()))
-        else:
-            found.append((field.name, field.default if field.default is not dataclasses.MISSING else _Missing()))
-    return tuple(found)
+def _dumper(kind: Any) -> Dumper | None:
+    """How to dump a value of this type that is not None. None: it is a JSON value already."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        (inner,) = (argument for argument in arguments if argument is not type(None))
+        return _dumper(inner)
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        parts = tuple(_dumper(argument) or _as_it_is for argument in arguments)
+        return lambda value: [part(item) for part, item in zip(parts, value, strict=True)]
+    if origin is tuple:
+        item = _dumper(arguments[0])
+        return list if item is None else lambda value: [item(one) for one in value]
+    if origin is frozenset:
+        return sorted
+    if origin is not None and issubclass(origin, Mapping):
+        held = _dumper(arguments[1]) or _as_it_is
+        return lambda value: {key: held(part) for key, part in value.items()}
+    if dataclasses.is_dataclass(kind):
+        return _dataclass_dumper(typing.cast(type, kind))
+    return datetime.isoformat if kind is datetime else None  # every enum is a StrEnum, and so a string
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 @cache

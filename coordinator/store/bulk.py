@@ -6,12 +6,14 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.store.dialect import Dialect, Rows
 
-_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_quick = msgspec.json.Encoder()
+_escaping = json.JSONEncoder(separators=(",", ":"))
 
 
 class Bulk:
@@ -62,5 +64,8 @@ def insert_rows(
 
 
 def encode(value: Any) -> str:
-    """A JSON value as text. Plain ASCII: what a database could not hold stays escaped."""
-    return _encoder.encode(value)
+    """A JSON value as text. What a database could not hold, a NUL or half a surrogate pair, stays escaped."""
+    try:
+        return _quick.encode(value).decode()
+    except UnicodeEncodeError:
+        return _escaping.encode(value)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.errors import StoreUnavailable
 from coordinator.saga.changing import replace
-from coordinator.saga.record import dump, dump_step, load_saga, load_step
+from coordinator.saga.record import dump_saga, dump_step, load_saga, load_step
 from coordinator.saga.state import Saga, StepRun, wake_at
 from coordinator.store.at_once import AtOnce
 from coordinator.store.bulk import Bulk, columns_of, encode, insert_rows
@@ -52,6 +52,8 @@ _moving = (
 )
 _fixed = ("definition", "version", "business_key", "trace_id", "created_at", "input")
 _step_columns = ("saga_id", "name", "status", "record", "result")
+# What has a column of its own stays out of the record.
+_input, _result = frozenset({"input"}), frozenset({"result"})
 
 
 class SagaStore:
@@ -212,8 +214,6 @@ def read_saga(row: sa.Row[Any], step_rows: Iterable[sa.Row[Any]]) -> Saga | Unre
 
 def _moving_values(item: NewSaga | Change) -> tuple[Any, ...]:
     saga = item.saga
-    record = dump(replace(saga, input=None, steps={}))
-    del record["input"]
     return (
         saga.status,
         saga.direction,
@@ -224,7 +224,7 @@ def _moving_values(item: NewSaga | Change) -> tuple[Any, ...]:
         saga.failed_step,
         saga.paused.since if saga.paused else None,
         saga.finished_at,
-        encode(record),
+        encode(dump_saga(saga, without=_input)),
     )
 
 
@@ -263,9 +263,8 @@ def _runs(item: NewSaga | Change) -> Iterable[StepRun]:
 
 
 def _step_record(saga_id: str, run: StepRun) -> tuple[Any, ...]:
-    if run.result is None:
-        return (saga_id, run.name, run.status, encode(dump_step(run)), None)
-    return (saga_id, run.name, run.status, encode(dump_step(replace(run, result=None))), encode(run.result))
+    result = None if run.result is None else encode(run.result)
+    return (saga_id, run.name, run.status, encode(dump_step(run, without=_result)), result)
 
 
 def _history_record(saga_id: str, entry: HistoryEntry) -> tuple[Any, ...]:
