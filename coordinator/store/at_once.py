@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import asyncpg
 import sqlalchemy as sa
 
 from coordinator.store.bulk import Bulk
@@ -36,16 +37,13 @@ class AtOnce:
 
     async def run(self, *records: Records) -> bool:
         """Keep the records of each statement. False: nothing was kept, who knows why. Raises StoreUnavailable."""
-        if not self._database.dialect.changes_many_tables:
+        if self._database.straight is None:
             return False
         parameters: dict[str, Any] = {"expected": len(records[0])}
         for part, rows in zip(self._parts, records, strict=True):
             parameters |= part.rows.bind(rows)
         try:
-            async with self._database.loading() as connection:
-                await connection.execute(self._statement, parameters)
-        except sa.exc.DBAPIError as error:
-            if self._database.dialect.differs(error):
-                return False
-            raise
+            await self._database.alone(self._statement, parameters)
+        except asyncpg.PostgresError:  # one that is not of the moment: it lies in what was to be kept
+            return False
         return True

@@ -32,8 +32,7 @@ class AuditStore:
 
     async def add(self, entries: Sequence[AuditEntry]) -> None:
         """Keep entries, in one transaction. One that is there already stays: a commit may have to be repeated."""
-        async with self._database.begin() as connection:
-            await self._insert.run(connection, [_record(entry) for entry in entries])
+        await self._insert.alone(self._database, [_record(entry) for entry in entries])
 
     async def forget(self, before: datetime) -> int:
         """Delete some of what was entered before then, which must be a month ago; how much."""

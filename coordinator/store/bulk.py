@@ -10,6 +10,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from coordinator.store.database import Database
 from coordinator.store.dialect import Dialect, Rows
 
 _quick = msgspec.json.Encoder()
@@ -31,6 +32,10 @@ class Bulk:
             return ()
         result = await connection.execute(self.statement, {**self.rows.bind(records), **parameters})
         return result.all() if result.returns_rows else ()
+
+    async def alone(self, database: Database, records: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+        """As `run`, as a transaction of its own. Raises StoreUnavailable."""
+        return await database.alone(self.statement, self.rows.bind(records)) if records else ()
 
 
 def columns_of(table: sa.Table, names: Collection[str]) -> dict[str, Any]:

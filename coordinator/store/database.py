@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from coordinator.errors import StoreUnavailable
 from coordinator.store import schema
 from coordinator.store.dialect import Dialect, dialect_of, epoch
+from coordinator.store.straight import Straight
 
 
 @contextmanager
@@ -29,10 +30,12 @@ def errors_by_name(dialect: Dialect) -> Iterator[None]:
 
 
 class Database:
-    """Two pools: whoever looks at many sagas never keeps the engine from its connections."""
+    """Two pools: whoever looks at many sagas never keeps the engine from its connections. Where the database has them,
+    also connections for statements of one's own, `straight`."""
 
-    def __init__(self, dialect: Dialect, writer: AsyncEngine, reader: AsyncEngine) -> None:
+    def __init__(self, dialect: Dialect, writer: AsyncEngine, reader: AsyncEngine, straight: Straight | None) -> None:
         self.dialect = dialect
+        self.straight = straight
         self._writer = writer
         self._reader = reader
         self._loader = dialect.loader(writer, reader)
@@ -50,9 +53,11 @@ class Database:
         dialect = dialect_of(url)
         writer = dialect.writer(connections=writer_connections, application_name=application_name)
         reader = dialect.reader(connections=reader_connections, application_name=f"{application_name} reader")
-        return cls(dialect, writer, reader)
+        return cls(dialect, writer, reader, dialect.straight(application_name=application_name))
 
     async def close(self) -> None:
+        if self.straight:
+            await self.straight.close()
         await self._writer.dispose()
         await self._reader.dispose()
 
@@ -87,6 +92,16 @@ class Database:
         with errors_by_name(self.dialect):
             async with self._loader.begin() as connection:
                 yield connection
+
+    async def alone(self, statement: Any, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+        """What a statement returns that is a transaction of its own, each row in its columns' order. Parameters are
+        those that `Rows.bind` makes. Raises StoreUnavailable for what passes."""
+        with errors_by_name(self.dialect):
+            if self.straight:
+                return await self.straight.run(statement, parameters)
+            async with (self._loader if statement.is_select else self._writer).begin() as connection:
+                result = await connection.execute(statement, parameters)
+                return result.all() if result.returns_rows else ()
 
     async def now(self) -> datetime:
         """What the database's clock says."""

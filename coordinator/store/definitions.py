@@ -60,9 +60,8 @@ class DefinitionStore:
 
     async def newest_versions(self, names: Iterable[str]) -> dict[str, int]:
         """The newest version of each of these names. A name that nobody has registered is left out."""
-        async with self._database.loading() as connection:
-            rows = await self._newest_versions.run(connection, [(name,) for name in dict.fromkeys(names)])
-        return {row.name: row.version for row in rows}
+        rows = await self._newest_versions.alone(self._database, [(name,) for name in dict.fromkeys(names)])
+        return {name: version for name, version in rows}  # noqa: C416, a row is no pair
 
     async def newest(self, *, after: str | None = None, limit: int = page_max) -> list[StoredDefinition]:
         """The newest version of each name, by name, after that name; at most `page_max`."""

@@ -20,7 +20,9 @@ from sqlalchemy.types import TypeEngine
 from amends.database import check_still_open, encrypted
 from coordinator.errors import UnsupportedDatabase
 from coordinator.store.connecting import prepare_sqlite
+from coordinator.store.straight import Straight
 
+straight_max = 4  # statements of their own at a time, each on a connection that is kept
 epoch = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -192,11 +194,9 @@ class Dialect(ABC):
     async def take_turn(self, connection: AsyncConnection, turn: str) -> None:
         """Wait until nobody else has this turn; it ends with the transaction."""
 
-    changes_many_tables = False  # in one statement
-
-    def differs(self, error: sa.exc.DBAPIError) -> bool:
-        """Whether such a statement was undone because something wasn't as it was expected to be."""
-        return False
+    def straight(self, *, application_name: str) -> Straight | None:
+        """Connections for statements that are whole transactions and may change several tables, if it has such."""
+        return None
 
     @abstractmethod
     def passes(self, error: BaseException) -> bool:
@@ -235,12 +235,6 @@ class Postgres(Dialect):
     }
     passing_classes: Mapping[str, str] = {"08": "connection"}
 
-    changes_many_tables = True
-
-    def differs(self, error: sa.exc.DBAPIError) -> bool:
-        state = getattr(error.orig, "sqlstate", None)
-        return state in ("22P02", "23505")  # no number but a sentence, a key that is there already
-
     # Every statement of the coordinator finds its rows by key. A plan made while a table was empty would scan it,
     # and is kept for as long as the connection lives; so scans and hashes are ruled out, and the plan never changes.
     _pinned: Mapping[str, str] = {
@@ -270,6 +264,10 @@ class Postgres(Dialect):
 
     def loader(self, writer: AsyncEngine, reader: AsyncEngine) -> AsyncEngine:
         return writer.execution_options(isolation_level="AUTOCOMMIT")  # neither BEGIN nor COMMIT to wait for
+
+    def straight(self, *, application_name: str) -> Straight | None:
+        engine = self._engine(straight_max, application_name, isolation="AUTOCOMMIT", settings=self._pinned)
+        return Straight(engine, at_once_max=straight_max)
 
     def migrator(self) -> AsyncEngine:
         # As long as the slowest migration of someone else's, whom this one waits for.

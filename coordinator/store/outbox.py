@@ -104,8 +104,7 @@ class OutboxStore:
 
     async def forget(self, ids: Iterable[str]) -> None:
         """Forget these rows: the broker has confirmed them."""
-        async with self._database.begin() as connection:
-            await self._sql.forget.run(connection, [split(row_id) for row_id in sorted(set(ids))])
+        await self._sql.forget.alone(self._database, [split(row_id) for row_id in sorted(set(ids))])
 
     async def release(
         self, ids: Iterable[str], token: str, *, available_at: datetime, maybe_sent: bool, error: str | None = None

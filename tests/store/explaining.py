@@ -6,6 +6,7 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from coordinator.store.database import Database
@@ -39,8 +40,18 @@ async def _plans(database: Database, work: Work, *, engine_side: bool) -> list[t
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
         seen.append((statement, parameters))
 
+    async def noted(statement: Any, parameters: dict[str, Any]) -> Any:
+        compiled = statement.compile(dialect=pool.dialect)
+        values = {**compiled.params, **parameters}
+        seen.append((str(compiled), tuple(values[name] for name in compiled.positiontup)))
+        return await run(statement, parameters)
+
+    assert database.straight
+    run = database.straight.run
     sa.event.listen(pool.sync_engine, "before_cursor_execute", note)
-    await work()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database.straight, "run", noted)
+        await work()
     sa.event.remove(pool.sync_engine, "before_cursor_execute", note)
     plans = []
     async with pool.connect() as connection:
