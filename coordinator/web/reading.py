@@ -28,6 +28,7 @@ key_chars_max = 128
 wait_seconds_max = 60.0
 harmless = ("GET", "HEAD", "OPTIONS")
 created_years = range(1970, 3000)
+any_query = "any_query"  # an option of a route: what its query has is not the door's to check
 
 _quoted_key = re.compile(r'"((?:[\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')  # RFC 8941, without spaces
 _bare_key = re.compile(r"[\x21\x23-\x7e]+")
@@ -156,8 +157,10 @@ def _named(request: Asked) -> str | None:
 # --- parameters -------------------------------------------------------------------------------------------------------
 
 
-async def check_parameters(request: Asked) -> None:
+def check_parameters(request: Asked) -> None:
     """Before any handler: the query has only parameters that the route knows, once each, of text that can be kept."""
+    if not request.scope["query_string"] and not request.path_params:
+        return
     errors = []
     given = list(request.query_params.multi_items())
     known = _query_names(request) if given else set()

@@ -48,6 +48,9 @@ history_page_max = 1000
 Tag = Annotated[StrictStr, StringConstraints(min_length=1, max_length=64)]
 
 
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
+
+
 class StartSaga(Body):
     """A saga to start: of a definition that is registered, or of one that is stated here and registered with it."""
 
@@ -166,7 +169,7 @@ async def _start(
 ) -> tuple[seen.Accepted, bool]:
     """Start it, under that id if there is one, or find what the same request started before: the answer is the same.
     True: it was found."""
-    body_hash = _hash(asked)
+    body_hash = _hash(asked) if key is not None else ""
     if key is not None and isinstance(asked.definition, dict):
         # Registering is an effect as well: a request that comes again must not do it again.
         found = await _started_before(desk, key, body_hash)
@@ -207,8 +210,7 @@ async def _start(
 
 def _hash(asked: StartSaga) -> str:
     """The identity of a request: of what it says, however it is written."""
-    text = json.dumps(asked.model_dump(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return sha256(text.encode()).hexdigest()
+    return sha256(_canonical(dict(asked)).encode()).hexdigest()
 
 
 def _caller() -> str:
