@@ -213,7 +213,7 @@ def hidden(value: Any) -> Any:
 def glance(content: Any) -> Mapping[str, Any] | None:
     """What the audit keeps of an answer: a few facts of those that are never secret."""
     told: dict[str, Any] = {}
-    for name in _noted_of(type(content)):
+    for name in _noted_of(content.__class__):
         value = getattr(content, name)
         if isinstance(value, bool | int | float):
             told[name] = value
