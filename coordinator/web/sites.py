@@ -20,6 +20,7 @@ from coordinator.web.problems import Refusal
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
+name_chars_max = 253
 names_remembered = 1024  # whether each of them is this machine's
 
 _host = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253}))(?::\d{1,5})?", re.ASCII)
@@ -67,11 +68,13 @@ def sites_of(host: str, allowed_hosts: str, public_url: str | None) -> Sites:
     return Sites(frozenset(names), _origin(public_url))
 
 
-@lru_cache(maxsize=names_remembered)  # the same few ask again and again
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches it."""
-    if host == "localhost":
-        return True
+    return host == "localhost" or (len(host) <= name_chars_max and _is_loopback_address(host))
+
+
+@lru_cache(maxsize=names_remembered)  # the same few ask again and again
+def _is_loopback_address(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:
