@@ -18,7 +18,7 @@ written_seconds_max = 5.0  # how long an answer waits for its entry
 again_seconds = 0.5
 gathered_seconds = 0.05  # how long entries are gathered that nobody waits for
 
-Waiting = tuple[AuditEntry, asyncio.Future[None]]
+Waiting = tuple[AuditEntry, asyncio.Future[None] | None]  # who waits for it to be durable, if anybody does
 
 
 class Journal:
@@ -30,6 +30,9 @@ class Journal:
 
     async def write(self, entry: AuditEntry, *, wait: bool = True) -> None:
         """Add an entry; with `wait`, until it is durable. Where that takes too long, it is written later."""
+        if not wait and not self._waiting.full():
+            self._waiting.put_nowait((entry, None))
+            return
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(written_seconds_max):
@@ -49,7 +52,7 @@ class Journal:
                 self._fill(batch)
                 await self._keep(batch)
             finally:
-                self._left = [item for item in batch if not item[1].done()]
+                self._left = list(batch)
 
     async def _gather(self) -> None:
         """Let others join what nobody waits for."""
@@ -66,7 +69,6 @@ class Journal:
         self._fill(batch)
         while batch:
             await self._write(batch)
-            batch = []
             self._fill(batch)
 
     def _fill(self, batch: list[Waiting]) -> None:
@@ -83,7 +85,9 @@ class Journal:
                 await asyncio.sleep(again_seconds)
 
     async def _write(self, batch: list[Waiting]) -> None:
+        """Write what is in the batch, and empty it."""
         await self._store.add([entry for entry, _ in batch])
         for _, written in batch:
-            if not written.done():
+            if written is not None and not written.done():
                 written.set_result(None)
+        batch.clear()

@@ -39,12 +39,12 @@ from coordinator.web.api.verbs import Verbs
 from coordinator.web.auditing import Auditing
 from coordinator.web.dashboard import Dashboard
 from coordinator.web.desk import Coordinator, Desk
-from coordinator.web.door import Door, check_rules, leaving
+from coordinator.web.door import Door, check_entrances, check_rules, leaving
 from coordinator.web.gate import Gate
 from coordinator.web.metrics import Metrics
 from coordinator.web.pages import routes as pages
 from coordinator.web.problems import Refusal, handlers, respond
-from coordinator.web.reading import body_bytes_max, check_parameters
+from coordinator.web.reading import body_bytes_max
 from coordinator.web.sites import Sites
 
 
@@ -138,8 +138,8 @@ def create_web(
     web = Gate(
         controllers,
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
-        guards=[door.check],
-        before_request=check_parameters,
+        # Not as a guard: the framework copies the handler for each of a request's guards.
+        before_request=door.enter,
         after_request=leaving,
         exception_handlers=handlers(),
         lifespan=[life],
@@ -156,6 +156,7 @@ def create_web(
     web.base_path, web.secure = base_path, secure
     web.record = Auditing(coordinator.access.journal, coordinator.clock.now).record
     check_rules(web)
+    check_entrances(web, door)
     web.state.trace_url = f"{jaeger_url.rstrip('/')}/trace/{{trace_id}}" if jaeger_url else None
     return web
 

@@ -35,4 +35,4 @@ at_hand: ContextVar[Asking] = ContextVar("at_hand")
 
 
 def asking() -> Asking:
-    return at_hand.get(Asking("none"))
+    return at_hand.get(None) or Asking("none")

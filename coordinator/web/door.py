@@ -7,11 +7,12 @@ import dataclasses
 import math
 import time
 from collections.abc import AsyncIterator, Mapping
+from functools import lru_cache
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from litestar import Litestar, Response
-from litestar.handlers import BaseRouteHandler
+from litestar.routes import HTTPRoute
 
 from coordinator.access.access import Access
 from coordinator.access.principal import Principal
@@ -20,7 +21,7 @@ from coordinator.access.tokens import ProviderUnavailable
 from coordinator.errors import StoreUnavailable
 from coordinator.web.asking import asking
 from coordinator.web.problems import Refusal
-from coordinator.web.reading import harmless
+from coordinator.web.reading import Asked, any_query, check_parameters, harmless
 from coordinator.web.rules import Rule, everybody, metrics_route, rule_of
 from coordinator.web.seen import PAYLOAD
 from coordinator.web.sites import Connection, Sites, is_loopback
@@ -28,6 +29,7 @@ from coordinator.web.sites import Connection, Sites, is_loopback
 cookie_name = "amends_session"
 own_header = "x-amends-dashboard"  # no page of another site can send it: browsers would ask us first
 header_chars_max = 9000
+shapes_max = 256  # of answers
 looked_again_seconds = 15.0  # at who listens to a stream: their key may have ended meanwhile
 noted = ("id", "name", "definition", "version", "status", "state", "revision", "scope", "mode", "role", "payloads",
          "expires_at", "until", "ends_at", "ended_by", "rate_per_second", "verdict", "target", "created", "waiting",
@@ -44,12 +46,18 @@ class Door:
     secure: bool = False  # it is reached by https alone: cookies and answers say so
     sites: Sites = dataclasses.field(default_factory=Sites)
 
-    async def check(self, connection: Connection, _: BaseRouteHandler) -> None:
-        """Before any handler, and before anything of the body is read. Answers 401, 403 and 429."""
-        method, template = connection.scope["method"], connection.scope["path_template"]  # type: ignore[typeddict-item]
-        rule = everybody if method == "OPTIONS" else self._rule(method, template)
+    async def enter(self, request: Asked) -> None:
+        """Before any handler, and before anything of the body is read: who asks, and what with. Answers 400, 401, 403
+        and 429."""
+        await self._check(request)
+        if not request.route_handler.opt.get(any_query):
+            check_parameters(request)
+
+    async def _check(self, connection: Asked) -> None:
+        method, route = connection.scope["method"], f"{connection.scope['method']} {connection.scope['path_template']}"
+        rule = everybody if method == "OPTIONS" else self._rule(route)
         now = asking()
-        now.rule, now.action = rule, f"{method} {template}"
+        now.rule, now.action = rule, route
         credential, by_cookie = credential_of(connection)
         if rule.needs is None:
             self._limit(f"address {now.address}", now.address)
@@ -70,17 +78,17 @@ class Door:
         if not principal.role.covers(rule.needs):
             raise Refusal("forbidden", f"this is for the role {rule.needs}; {principal.name} is {principal.role}")
 
-    def _rule(self, method: str, template: str) -> Rule:
-        if self.metrics_open and f"{method} {template}" == metrics_route:
+    def _rule(self, route: str) -> Rule:
+        if self.metrics_open and route == metrics_route:
             return everybody
-        found = rule_of(method, template)
+        found = rule_of(route)
         if found is None:  # the start has made sure that there is none such
             raise Refusal("forbidden", "nobody may, for no rule says who")
         return found
 
-    def _from_here(self, connection: Connection, *, by_itself: bool) -> None:
+    def _from_here(self, connection: Asked, *, by_itself: bool) -> None:
         """No page of another site has a browser change anything. `by_itself`: with no key that it was told."""
-        if connection.scope["method"] not in harmless:  # type: ignore[typeddict-item]
+        if connection.scope["method"] not in harmless:
             self.sites.check_origin(connection, by_itself=by_itself)
 
     def _limit(self, who: str, address: str | None) -> None:
@@ -98,14 +106,25 @@ class Door:
 
 def check_rules(web: Litestar) -> None:
     """Whether every route has a rule. Raises RuntimeError."""
-    without = sorted(
-        f"{method} {route.path_format}"
-        for route in web.routes
-        for method in getattr(route, "methods", ())
-        if method != "OPTIONS" and rule_of(method, route.path_format) is None
-    )
+    routes = (f"{method} {route.path_format}" for route in web.routes for method in getattr(route, "methods", ()))
+    without = sorted(route for route in routes if not route.startswith("OPTIONS ") and rule_of(route) is None)
     if without:
         raise RuntimeError(f"no rule says who may ask for {', '.join(without)}")
+
+
+def check_entrances(web: Litestar, door: Door) -> None:
+    """Whether every route is entered by the door: it would be passed by one with something else of its own to do before
+    requests, and by one that is no handler of HTTP. Raises RuntimeError."""
+    past = sorted(
+        {
+            route.path_format
+            for route in web.routes
+            for handler in (route.route_handlers if isinstance(route, HTTPRoute) else [None])
+            if handler is None or handler.resolve_before_request() != door.enter
+        }
+    )
+    if past:
+        raise RuntimeError(f"nobody is asked who they are at {', '.join(past)}")
 
 
 async def identified(access: Access, credential: str | None) -> Principal | None:
@@ -127,8 +146,9 @@ def credential_of(connection: Connection) -> tuple[str | None, bool]:
     if scheme:
         shown = text.strip()
         return (shown if scheme.lower() == "bearer" and len(shown) <= header_chars_max else "") or "nothing", False
+    sent = connection.headers.get("cookie", "")[:header_chars_max]
     try:
-        cookie = SimpleCookie(connection.headers.get("cookie", "")[:header_chars_max]).get(cookie_name)
+        cookie = SimpleCookie(sent).get(cookie_name) if cookie_name in sent else None
     except CookieError:
         cookie = None
     return (cookie.value, True) if cookie and cookie.value else (None, False)
@@ -192,10 +212,18 @@ def hidden(value: Any) -> Any:
 
 def glance(content: Any) -> Mapping[str, Any] | None:
     """What the audit keeps of an answer: a few facts of those that are never secret."""
-    found = {name: getattr(content, name, None) for name in noted} if dataclasses.is_dataclass(content) else {}
-    told = {
-        name: value if isinstance(value, bool | int | float) else str(value)[:200]
-        for name, value in found.items()
-        if isinstance(value, bool | int | float | str) or hasattr(value, "isoformat")
-    }
+    told: dict[str, Any] = {}
+    for name in _noted_of(content.__class__):
+        value = getattr(content, name)
+        if isinstance(value, bool | int | float):
+            told[name] = value
+        elif isinstance(value, str) or hasattr(value, "isoformat"):
+            told[name] = str(value)[:200]
     return told or None
+
+
+@lru_cache(maxsize=shapes_max)
+def _noted_of(shape: type) -> tuple[str, ...]:
+    """Which of these facts answers of this shape state."""
+    fields = {field.name for field in dataclasses.fields(shape)} if dataclasses.is_dataclass(shape) else set()
+    return tuple(name for name in noted if name in fields)

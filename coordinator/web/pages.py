@@ -13,13 +13,10 @@ from litestar.types import ControllerRouterHandler
 
 from coordinator.web.dashboard import Dashboard, File, headers, pages
 from coordinator.web.problems import Refusal
+from coordinator.web.reading import any_query
 
 ask_again = "no-cache"  # a browser may keep it, and asks each time whether it is still so
 keep = "public, max-age=31536000, immutable"
-
-
-async def any_query(_: Request[Any, Any, Any]) -> None:
-    """The query of a page is read by the page."""
 
 
 def wants_page(request: Request[Any, Any, Any]) -> bool:
@@ -35,13 +32,13 @@ def page_of(request: Request[Any, Any, Any]) -> Response[bytes]:
 @get(
     [f"/{name}" for name in pages] + [f"/{name}/{{rest:path}}" for name in pages],
     include_in_schema=False,
-    before_request=any_query,
+    opt={any_query: True},  # it is read by the page
 )
 async def page(request: Request[Any, Any, Any]) -> Response[bytes]:
     return page_of(request)
 
 
-@get("/dashboard/{digest:str}/{file:path}", include_in_schema=False, before_request=any_query)
+@get("/dashboard/{digest:str}/{file:path}", include_in_schema=False, opt={any_query: True})
 async def file_of(request: Request[Any, Any, Any], digest: FromPath[str], file: FromPath[str]) -> Response[bytes]:
     """A file. Who asks for another release's (its page was loaded before this one began) gets the one of now."""
     dashboard: Dashboard = request.app.state.dashboard

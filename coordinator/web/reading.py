@@ -22,12 +22,16 @@ Asked = Request[Any, Any, Any]
 Model = TypeVar("Model", bound=BaseModel)
 
 body_bytes_max = 1024 * 1024
+# Of a body that was read: no part of it can be too much. There is a byte at least to each value, and none takes more
+# than five times what it was read from to write (1e15 becomes 1000000000000000.0).
+small_bytes_max = min(nodes_max, payload_bytes_max // 5)
 parameter_chars_max = 300
 actor_chars_max = 100
 key_chars_max = 128
 wait_seconds_max = 60.0
 harmless = ("GET", "HEAD", "OPTIONS")
 created_years = range(1970, 3000)
+any_query = "any_query"  # an option of a route: what its query has is not the door's to check
 
 _quoted_key = re.compile(r'"((?:[\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')  # RFC 8941, without spaces
 _bare_key = re.compile(r"[\x21\x23-\x7e]+")
@@ -60,7 +64,7 @@ async def read_body(request: Asked, model: type[Model], *, may_be_empty: bool = 
     value = {} if empty else await read_json(request, nodes=nodes)
     try:
         found = model.model_validate(value)
-        asking().why = getattr(found, "reason", None)
+        asking().why = vars(found).get("reason")
         return found
     except ValidationError as error:
         errors = [
@@ -118,8 +122,8 @@ def idempotency_key(request: Asked) -> str | None:
 def preferred_wait_seconds(request: Asked) -> float | None:
     """How long the caller would wait for the end (`Prefer: wait=10`). As RFC 7240 has it, what is unreadable doesn't
     count."""
-    for preference in ",".join(request.headers.getall("prefer", [])).split(","):
-        found = _wait.fullmatch(preference.strip())
+    for preference in _preferences(request):
+        found = _wait.fullmatch(preference)
         if found:
             return min(float(found[1]), wait_seconds_max)
     return None
@@ -127,8 +131,11 @@ def preferred_wait_seconds(request: Asked) -> float | None:
 
 def prefers_little(request: Asked) -> bool:
     """Whether the caller wants no more of it than what came of it (`Prefer: return=minimal`)."""
-    preferences = ",".join(request.headers.getall("prefer", [])).split(",")
-    return any(_minimal.fullmatch(preference.strip()) for preference in preferences)
+    return any(_minimal.fullmatch(preference) for preference in _preferences(request))
+
+
+def _preferences(request: Asked) -> list[str]:
+    return [one.strip() for given in request.headers.getall("prefer", ()) for one in given.split(",")]
 
 
 def actor_of(request: Asked, stated: str | None) -> str:
@@ -156,8 +163,10 @@ def _named(request: Asked) -> str | None:
 # --- parameters -------------------------------------------------------------------------------------------------------
 
 
-async def check_parameters(request: Asked) -> None:
+def check_parameters(request: Asked) -> None:
     """Before any handler: the query has only parameters that the route knows, once each, of text that can be kept."""
+    if not request.scope["query_string"] and not request.path_params:
+        return
     errors = []
     given = list(request.query_params.multi_items())
     known = _query_names(request) if given else set()

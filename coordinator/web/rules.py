@@ -123,7 +123,6 @@ FILES: Mapping[str, Rule] = {
 }
 
 
-def rule_of(method: str, template: str) -> Rule | None:
-    """The rule of a route; None: there is none."""
-    route = f"{method} {template}"
+def rule_of(route: str) -> Rule | None:
+    """The rule of a route, of its method and its template; None: there is none."""
     return RULES.get(route) or FILES.get(route)

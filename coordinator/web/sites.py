@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,9 @@ from litestar.connection import ASGIConnection
 from coordinator.web.problems import Refusal
 
 Connection = ASGIConnection[Any, Any, Any, Any]
+
+name_chars_max = 253
+names_remembered = 1024  # whether each of them is this machine's
 
 _host = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253}))(?::\d{1,5})?", re.ASCII)
 
@@ -45,10 +49,10 @@ class Sites:
     def check_origin(self, connection: Connection, *, by_itself: bool) -> None:
         """Whether no page of another site makes a browser ask for a change. `by_itself`: with nothing that a page would
         have had to know. Answers 403."""
-        site = connection.headers.get("sec-fetch-site")  # said by browsers, and out of a page's reach
-        origin = connection.headers.get("origin")
-        if site is None and by_itself and origin is not None:
-            ours = {origin.partition("://")[2] == connection.headers.get("host", ""), origin == self.origin}
+        headers = connection.headers
+        site = headers.get("sec-fetch-site")  # said by browsers, and out of a page's reach
+        if site is None and by_itself and (origin := headers.get("origin")) is not None:
+            ours = {origin.partition("://")[2] == headers.get("host", ""), origin == self.origin}
             site = "same-origin" if any(ours) else "cross-site"
         if site not in (None, "none", "same-origin"):
             raise Refusal("other-site", "open the dashboard itself, or ask from outside a browser")
@@ -66,8 +70,11 @@ def sites_of(host: str, allowed_hosts: str, public_url: str | None) -> Sites:
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches it."""
-    if host == "localhost":
-        return True
+    return host == "localhost" or (len(host) <= name_chars_max and _is_loopback_address(host))
+
+
+@lru_cache(maxsize=names_remembered)  # the same few ask again and again
+def _is_loopback_address(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -80,6 +80,23 @@ async def test_what_is_at_hand_when_the_loop_ends_is_written_by_the_flush(
     assert len((await store.page()).items) == 1
 
 
+async def test_what_nobody_waits_for_waits_for_room_and_every_entry_is_written(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "waiting_max", 2)
+    store = AuditStore(site.app.database)
+    own, entries = Journal(store), [_entry(site) for _ in range(5)]
+    writing = [asyncio.ensure_future(own.write(entry, wait=False)) for entry in entries]
+    done, _ = await asyncio.wait(writing, timeout=0.05)
+    assert len(done) == 2
+    running = asyncio.ensure_future(own.run())
+    await asyncio.gather(*writing)
+    running.cancel()
+    await asyncio.wait([running])
+    await own.flush()
+    assert {entry.id for entry in (await store.page()).items} == {entry.id for entry in entries}
+
+
 async def test_when_keys_were_used_is_written_again_and_again(
     small_site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

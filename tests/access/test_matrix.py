@@ -6,11 +6,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from litestar import Litestar, get
+from litestar import Litestar, asgi, get
+from litestar.types import Receive, Scope, Send
 
 from coordinator.store.access import Role
 from coordinator.web.contract import openapi
-from coordinator.web.door import check_rules
+from coordinator.web.door import check_entrances, check_rules
 from coordinator.web.rules import RULES, Rule, metrics_route
 from tests.access.conftest import bearer, key_of
 from tests.web.conftest import Site
@@ -46,6 +47,27 @@ def test_a_route_without_a_rule_keeps_the_api_from_starting() -> None:
 
     with pytest.raises(RuntimeError, match="GET /v1/forgotten"):
         check_rules(Litestar([forgotten], openapi_config=None))
+
+
+async def test_a_route_that_goes_past_the_door_keeps_the_api_from_starting(small_site: Site) -> None:
+    async def something_of_its_own(_: object) -> None:
+        return None
+
+    @get("/v1/hatch", before_request=something_of_its_own)
+    async def hatch() -> str:
+        return ""
+
+    @asgi("/v1/hole", copy_scope=True)
+    async def hole(scope: Scope, receive: Receive, send: Send) -> None:
+        return None
+
+    @get("/v1/fine")
+    async def fine() -> str:
+        return ""
+
+    web = Litestar([hatch, hole, fine], openapi_config=None, before_request=small_site.door.enter)
+    with pytest.raises(RuntimeError, match=r"at /v1/hatch, /v1/hole$"):
+        check_entrances(web, small_site.door)
 
 
 @pytest.mark.parametrize("who", ["nobody", "viewer", "operator", "admin", "admin without payloads"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coordinator.store.access import Role
-from coordinator.web.sites import Sites, sites_of
+from coordinator.web.sites import Sites, is_loopback, sites_of
 from tests.access.conftest import bearer, key_of
 from tests.web.conftest import Site, chain, problem_of
 
@@ -67,3 +67,10 @@ async def test_a_session_is_not_used_from_elsewhere_and_a_key_is_known_to_no_pag
     small_site.door.sites = sites_of("127.0.0.1", "", "https://amends.example/there")
     proxied = {**session, "Origin": "https://amends.example"}
     assert (await small_site.http.post("/v1/definitions", json=chain, headers=proxied)).status_code == 200
+
+
+def test_this_machine_is_known_by_its_addresses_and_what_is_too_long_for_a_name_is_not_even_looked_at() -> None:
+    ours = ("localhost", "127.0.0.1", "127.8.9.10", "::1", "::1%lo")
+    assert [host for host in ours if not is_loopback(host)] == []
+    others = ("", "10.0.0.1", "::2", "localhost.example", "127.0.0.1.example", "::1%" + "a" * 300)
+    assert [host for host in others if is_loopback(host)] == []

@@ -15,9 +15,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from coordinator.errors import StoreUnavailable
 from coordinator.telemetry import release
 from coordinator.web.desk import Desk
-from coordinator.web.pages import any_query, page_of, wants_page
+from coordinator.web.pages import page_of, wants_page
 from coordinator.web.problems import KINDS, Refusal, documented
-from coordinator.web.reading import check_parameters
+from coordinator.web.reading import any_query, check_parameters
 
 ready_seconds_max = 3.0
 
@@ -93,12 +93,12 @@ async def metrics(desk: NamedDependency[Desk]) -> Response[bytes]:
     summary="Where everything is; the dashboard, for whoever accepts text/html",
     tags=["index"],
     responses=documented(),
-    before_request=any_query,
+    opt={any_query: True},
 )
 async def index(request: Request[Any, Any, Any]) -> Response[Index]:
     if wants_page(request):
         return page_of(request)  # type: ignore[return-value]  # the description tells of the JSON
-    await check_parameters(request)
+    check_parameters(request)
     found = Index(
         "Amends",
         release(),

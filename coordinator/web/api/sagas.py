@@ -40,12 +40,17 @@ from coordinator.web.reading import (
     preferred_wait_seconds,
     prefers_little,
     read_body,
+    small_bytes_max,
 )
+from coordinator.web.responses import JsonResponse
 from coordinator.web.showing import links, result_of, show, show_result
 
 history_page_max = 1000
 
 Tag = Annotated[StrictStr, StringConstraints(min_length=1, max_length=64)]
+
+
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
 
 
 class StartSaga(Body):
@@ -89,25 +94,26 @@ class Sagas(SagaLists):
             raise Refusal("stopping", "start it at another coordinator, or a little later")
         key = idempotency_key(request)
         asked = await read_body(request, StartSaga, nodes=nodes_read_max)
+        body_bytes = len(await request.body())
         by, wait_seconds = actor_of(request, None), preferred_wait_seconds(request)
         if not wait_seconds:
-            accepted, repeated = await _start(desk, asked, key, by)
-            return Response(accepted, status_code=202, headers=_told(accepted, repeated) | {"Retry-After": "1"})
+            accepted, repeated = await _start(desk, asked, body_bytes, key, by)
+            return JsonResponse(accepted, 202, _told(accepted, repeated) | {"Retry-After": "1"})
         saga_id = new_id(desk.coordinator.clock.now())
         with desk.finishes.expecting(saga_id) as end:
-            accepted, repeated = await _start(desk, asked, key, by, saga_id=saga_id)
+            accepted, repeated = await _start(desk, asked, body_bytes, key, by, saga_id=saga_id)
             ended = await (_ended(desk, accepted.id, wait_seconds) if repeated else heard(end, wait_seconds))
         if ended is None:
             ended = await _final(desk, accepted.id)
         headers = _told(accepted, repeated) | {"Preference-Applied": f"wait={wait_seconds:g}"}
         if ended is None:
-            return Response(accepted, status_code=202, headers=headers | {"Retry-After": "1"})
+            return JsonResponse(accepted, 202, headers | {"Retry-After": "1"})
         headers["ETag"] = f'"{ended.revision}"'
         if prefers_little(request):
             headers["Preference-Applied"] += ", return=minimal"
-            return Response(result_of(ended), status_code=200, headers=headers)
+            return JsonResponse(result_of(ended), 200, headers)
         saga = await show(desk, accepted.id)
-        return Response(saga, status_code=200, headers=headers | {"ETag": f'"{saga.revision}"'})
+        return JsonResponse(saga, 200, headers | {"ETag": f'"{saga.revision}"'})
 
     @get(
         "/{saga_id:str}",
@@ -162,11 +168,11 @@ class Sagas(SagaLists):
 
 
 async def _start(
-    desk: Desk, asked: StartSaga, key: str | None, by: str, *, saga_id: str | None = None
+    desk: Desk, asked: StartSaga, body_bytes: int, key: str | None, by: str, *, saga_id: str | None = None
 ) -> tuple[seen.Accepted, bool]:
     """Start it, under that id if there is one, or find what the same request started before: the answer is the same.
     True: it was found."""
-    body_hash = _hash(asked)
+    body_hash = _hash(asked) if key is not None else ""
     if key is not None and isinstance(asked.definition, dict):
         # Registering is an effect as well: a request that comes again must not do it again.
         found = await _started_before(desk, key, body_hash)
@@ -176,7 +182,7 @@ async def _start(
         if too_high := desk.coordinator.pressure.too_high():
             raise Refusal("overloaded", too_high, headers={"Retry-After": str(come_back())})
         definition = await _definition(desk, asked, by)
-        _check_input(definition, asked.input)
+        _check_input(definition, asked.input, body_bytes)
     except (CoordinatorError, Refusal):
         # What was fine when it came first may not be any more, and there may be no room now: the answer is the same.
         found = await _started_before(desk, key, body_hash) if key is not None else None
@@ -207,8 +213,7 @@ async def _start(
 
 def _hash(asked: StartSaga) -> str:
     """The identity of a request: of what it says, however it is written."""
-    text = json.dumps(asked.model_dump(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return sha256(text.encode()).hexdigest()
+    return sha256(_canonical(dict(asked)).encode()).hexdigest()
 
 
 def _caller() -> str:
@@ -251,8 +256,9 @@ async def _definition(desk: Desk, asked: StartSaga, by: str) -> SagaDefinition:
     return definition
 
 
-def _check_input(definition: SagaDefinition, value: Any) -> None:
-    check_payload(value, "input")
+def _check_input(definition: SagaDefinition, value: Any, body_bytes: int) -> None:
+    if body_bytes > small_bytes_max:
+        check_payload(value, "input")
     broken = violation(definition.input_schema, value) if definition.input_schema is not None else None
     if broken:
         hint = f"the input_schema of {definition.name} version {definition.version} says so"

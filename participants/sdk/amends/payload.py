@@ -23,7 +23,7 @@ def parse(body: bytes | str, *, nodes: int = nodes_max) -> Any:
     """JSON text as a value that may travel. Raises PayloadError saying what is wrong and where."""
     try:
         text = body.decode("utf-8") if isinstance(body, bytes) else body
-        value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
+        value = _decode(text)
     except UnicodeDecodeError as error:
         raise PayloadError("not UTF-8") from error
     except RecursionError as error:
@@ -134,3 +134,6 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
         raise PayloadError(f"the key {twice[:100]!r} stands twice in one object")
     return value
+
+
+_decode = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_duplicates).decode
