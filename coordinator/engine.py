@@ -28,12 +28,13 @@ from coordinator.saga.event import Event, Failure, Kind, Replied, Started, Unsen
 from coordinator.saga.state import Saga, wake_at
 from coordinator.saga.transition import decide
 from coordinator.schema import violation
+from coordinator.store.ids import new_id
 from coordinator.store.notified import Notice
 from coordinator.store.sagas import SagaStore
 from coordinator.store.values import Created, Creation, NewSaga, OutboxRow, Unreadable
 from coordinator.supervisor import uncut
 from coordinator.trust import Trust
-from coordinator.wire import new_id, outbox_row, parse_key
+from coordinator.wire import outbox_row, parse_key
 
 log = logging.getLogger(__name__)
 

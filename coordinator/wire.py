@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import datetime, timedelta
 
 from amends import message
@@ -78,11 +77,3 @@ def parse_key(key: str) -> tuple[CommandId, int]:
     """An outbox key, "step/iteration/kind/epoch/attempt", as a command and its attempt."""
     step, iteration, kind, epoch, attempt = key.split("/")[:5]
     return CommandId(step, int(iteration), Kind(kind), int(epoch)), int(attempt)
-
-
-def new_id(at: datetime) -> str:
-    """A UUID of version 7 (RFC 9562 §5.7): its text sorts by time, so lists are newest first by id alone."""
-    milliseconds = int(at.timestamp() * 1000)
-    bits = (milliseconds << 80) | (0x7 << 76) | (secrets.randbits(12) << 64) | (0b10 << 62) | secrets.randbits(62)
-    text = f"{bits:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -10,7 +10,7 @@ import asyncio
 import gc
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +32,7 @@ from coordinator.saga.decision import Decision
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.state import Saga
 from coordinator.store.schema import history, steps
+from coordinator.store.straight import Straight
 
 idle_seconds = 1.5  # longer than the shortest of the loops that look at the database by themselves
 patience_seconds = 60.0
@@ -56,7 +57,7 @@ class Statements:
 
 
 class Listener:
-    """Hears every statement and commit that goes through SQLAlchemy in this process."""
+    """Hears every statement and commit of this process."""
 
     def __init__(self, participants: Sequence[AsyncEngine]) -> None:
         self._pools = {id(engine.sync_engine.pool) for engine in participants}
@@ -78,14 +79,28 @@ class Listener:
     def rollback(self, connection: Connection) -> None:
         self.commit(connection)
 
+    def straight(self, statement: Any) -> None:
+        """The coordinator's statements that are whole transactions don't go through SQLAlchemy."""
+        text = str(statement)
+        self.coordinator.statements[text] += 1
+        self.coordinator.transactions[frozenset({text})] += 1
+
     @contextmanager
     def listening(self) -> Iterator[None]:
         heard = ("before_cursor_execute", "commit", "rollback")
         for name in heard:
             sa.event.listen(Engine, name, getattr(self, name))
+        run = Straight.run
+
+        async def noted(straight: Straight, statement: Any, parameters: Mapping[str, Any]) -> Any:
+            self.straight(statement)
+            return await run(straight, statement, parameters)
+
+        Straight.run = noted  # type: ignore[method-assign]
         try:
             yield
         finally:
+            Straight.run = run  # type: ignore[method-assign]
             for name in heard:
                 sa.event.remove(Engine, name, getattr(self, name))
 
