@@ -96,7 +96,7 @@ class Listener:
             self.straight(statement)
             return await run(straight, statement, parameters)
 
-        Straight.run = noted  # type: ignore[method-assign]
+        Straight.run = noted  # type: ignore[method-assign, assignment]
         try:
             yield
         finally:
