@@ -32,7 +32,7 @@ from amends.handler import Handler, HandlerEndedTransaction, HandlerTimeout, lea
 from amends.message import Answer, Command, Kind, Reply
 from amends.record import Entry, Key, State
 from amends.sharing import Apart, Due, Quick
-from amends.together import answer_all
+from amends.together import answer_all, answer_one
 from amends.verdict import Verdict, judge_action, judge_compensation, judge_end, judge_inquiry, outcome, without_proof
 from amends.witness import Witness
 from amends.worker import Worker
@@ -142,13 +142,13 @@ class SqlInbox:
 
     async def _answer_inside(self, command: Command, handler: Handler, worker: Worker) -> Reply:
         handler = replace(handler, witness=Witness())
+        work = self._work_inside if "tx" in handler.wants else answer_one
         try:
-            return await self._transact(partial(self._work_inside, command, handler, worker))
+            return await self._transact(partial(work, command, handler, worker))
         except (HandlerTimeout, HandlerEndedTransaction, CommitRefused, TransactionLost) as error:
             # The transaction is gone, and with it everything the handler did. A second one writes that down, unless
             # the row has moved on meanwhile: it is judged anew like any command.
-            stand_in = handler.failing(error)
-            return await self._transact(partial(self._work_inside, command, stand_in, worker))
+            return await self._transact(partial(answer_one, command, handler.failing(error), worker))
 
     async def _work_inside(
         self, command: Command, handler: Handler, worker: Worker, connection: AsyncConnection
