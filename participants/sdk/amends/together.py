@@ -11,13 +11,12 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from amends import record
 from amends.database import is_transient
 from amends.handler import Handler
 from amends.message import Command, Kind, Reply
 from amends.record import Entry, Key, State
+from amends.rows import Rows
 from amends.sharing import Apart, Due, Quick, together_seconds_max
 from amends.tracing import arrived
 from amends.verdict import Verdict, judge_action, judge_compensation, outcome, without_proof
@@ -26,14 +25,12 @@ from amends.worker import Worker
 Write = tuple[Key, Entry, dict[str, Any]]
 
 
-async def answer_all(
-    some: Sequence[Due], worker: Worker, quick: Quick, connection: AsyncConnection
-) -> tuple[list[Reply], bool]:
+async def answer_all(some: Sequence[Due], worker: Worker, quick: Quick, rows: Rows) -> tuple[list[Reply], bool]:
     """The replies to these commands, in their order, and whether there is anything to commit.
 
     Raises Apart, and what the database raises: then the transaction has to be rolled back.
     """
-    entries = await record.claim_all(connection, _claims(due.command for due in some))
+    entries = await record.claim_all(rows, _claims(due.command for due in some))
     writes: list[Write] = []
     replies: list[Reply] = []
     limit = asyncio.timeout(together_seconds_max)
@@ -55,19 +52,17 @@ async def answer_all(
     except TimeoutError as error:
         quick.was_slow(running)
         raise Apart(f"{running.name} takes longer than what many share") from error
-    await record.write_all(connection, writes)
+    await record.write_all(rows, writes)
     return replies, bool(writes)
 
 
-async def answer_one(
-    command: Command, handler: Handler, worker: Worker, connection: AsyncConnection
-) -> tuple[Reply, bool]:
+async def answer_one(command: Command, handler: Handler, worker: Worker, rows: Rows) -> tuple[Reply, bool]:
     """As `answer_all`, of a command by itself, however long its handler takes."""
-    entries = await record.claim_all(connection, _claims([command]))
+    entries = await record.claim_all(rows, _claims([command]))
     verdict, _ = _judge(command, entries, worker)
     reply = await _reply(command, handler, verdict, worker, command.timeout_seconds)
     writes = list(_writes(command, reply, verdict, entries))
-    await record.write_all(connection, writes)
+    await record.write_all(rows, writes)
     return reply, bool(writes)
 
 
