@@ -6,13 +6,13 @@ all epochs (epoch 0), so that whoever comes to undo it always meets it. Times ar
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -240,7 +240,7 @@ async def claim_all(rows: Rows, claims: Mapping[Key, tuple[State, int]]) -> dict
     entries: dict[Key, Entry] = {}
     missing = sorted(claims, key=lambda key: key.order)
     for _ in range(claims_max):
-        for *found, at in await rows.run(_claiming, json.dumps([[*key.order, *claims[key]] for key in missing])):
+        for *found, at in await rows.run(_claiming, _encoded([[*key.order, *claims[key]] for key in missing])):
             key = Key.found(*found)
             state, attempt = claims[key]
             entries[key] = Entry(state, float(at), fresh=True, attempt=attempt)
@@ -255,7 +255,7 @@ async def claim_all(rows: Rows, claims: Mapping[Key, tuple[State, int]]) -> dict
 
 async def _read_all(rows: Rows, keys: Sequence[Key]) -> dict[Key, Entry]:
     """As `read` with a lock, of many rows at a time, taken in their order."""
-    found = await rows.run(_reading, json.dumps([key.order for key in keys]))
+    found = await rows.run(_reading, _encoded([key.order for key in keys]))
     return {Key.found(*row[: len(key_columns)]): _entry(*row[len(key_columns) :]) for row in found}
 
 
@@ -268,7 +268,11 @@ async def write_all(rows: Rows, writes: Sequence[tuple[Key, Entry, Mapping[str, 
         [*key.order, said["state"], said["attempt"], said["doubtful"], said["reply"], entry.at]
         for key, entry, said in sorted(writes, key=lambda write: write[0].order)
     ]
-    await rows.run(_writing, json.dumps(records))
+    await rows.run(_writing, _encoded(records))
+
+
+def _encoded(records: Sequence[Sequence[Any]]) -> str:
+    return to_json(records).decode()
 
 
 async def write(connection: AsyncConnection, key: Key, values: Mapping[str, Any]) -> None:

@@ -36,7 +36,7 @@ class Rows(Protocol):
 @asynccontextmanager
 async def rows_on(connection: AsyncConnection) -> AsyncIterator[Rows]:
     """Begin such a transaction on this connection. Whatever leaves it open ends the connection with it."""
-    driver = await _driver(connection)
+    driver = _driver(connection)
     if driver is None:
         yield _Told(connection, await connection.begin())
         return
@@ -51,13 +51,12 @@ async def rows_on(connection: AsyncConnection) -> AsyncIterator[Rows]:
             await connection.invalidate()
 
 
-async def _driver(connection: AsyncConnection) -> asyncpg.Connection | None:
+def _driver(connection: AsyncConnection) -> asyncpg.Connection | None:
     """The driver's own connection, where its statements mean the same as SQLAlchemy's would."""
     sync = connection.sync_connection
-    renamed = sync is not None and sync.get_execution_options().get("schema_translate_map")
-    if connection.dialect.driver != "asyncpg" or renamed:
+    if sync is None or sync.dialect.driver != "asyncpg" or sync.get_execution_options().get("schema_translate_map"):
         return None
-    return (await connection.get_raw_connection()).driver_connection
+    return sync.connection.driver_connection  # it has just been lent, so that asking for it waits for nothing
 
 
 class _Told:
