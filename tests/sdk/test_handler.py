@@ -11,7 +11,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -156,7 +156,7 @@ async def test_the_span_of_a_handler_lies_in_the_trace_of_its_command(
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
     shop.charges.append(raising(RuntimeError("no route")))
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     reply = await shop.participant.answer(action(traceparent=parent))
@@ -172,6 +172,23 @@ async def test_the_span_of_a_handler_lies_in_the_trace_of_its_command(
     assert (span.attributes["saga.id"], span.attributes["saga.attempt"]) == ("s1", 1)
     assert reply.traceparent is not None
     assert f"{own.span_id:016x}" in reply.traceparent
+
+
+async def test_where_nobody_records_spans_a_handler_can_still_hand_its_commands_trace_on(shop: Shop) -> None:
+    carried: list[SpanContext] = []
+
+    async def look(_tx: object) -> None:
+        carried.append(trace.get_current_span().get_span_context())
+
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    shop.charges += [look, look]
+    traced = await shop.participant.answer(action(traceparent=parent))
+    untraced = await shop.participant.answer(action(saga_id="s2"))
+    known, unknown = carried
+    assert (known.trace_id, known.span_id) == (0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331)
+    assert (known.is_remote, known.trace_flags.sampled, unknown.is_valid) == (True, True, False)
+    assert (traced.traceparent, untraced.traceparent) == (parent, None)
+    assert not trace.get_current_span().get_span_context().is_valid
 
 
 async def test_log_lines_are_kept_apart_and_standard_error_still_gets_warnings(

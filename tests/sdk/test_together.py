@@ -34,13 +34,13 @@ class Till:
         self.slow: set[str] = set()
         self.charged: list[str] = []
         self.refunded_with: dict[str, Any] = {}
-        self.commits = 0
-        event.listen(engine.sync_engine, "commit", self._count)
+        self.transactions = 0
+        event.listen(engine.sync_engine, "checkout", self._count)
         self.participant.action("charge")(self._charge)
         self.participant.compensation("refund")(self._refund)
 
-    def _count(self, _: object) -> None:
-        self.commits += 1
+    def _count(self, *_: object) -> None:
+        self.transactions += 1
 
     async def _charge(self, command: Command) -> dict[str, str]:
         self.charged.append(command.saga_id)
@@ -85,7 +85,7 @@ def charges(count: int) -> list[Command]:
 
 async def test_many_commands_are_answered_in_one_transaction(till: Till) -> None:
     await till.together(*charges(2))  # whatever is looked at once has been
-    till.commits, some = 0, [action(saga_id=f"t{number}") for number in range(together_max)]
+    till.transactions, some = 0, [action(saga_id=f"t{number}") for number in range(together_max)]
 
     replies = await till.together(*some)
 
@@ -93,7 +93,7 @@ async def test_many_commands_are_answered_in_one_transaction(till: Till) -> None
     assert [reply.saga_id for reply in replies] == [one.saga_id for one in some]
     assert {reply.answer for reply in replies} == {Answer.SUCCEEDED}
     assert replies[3].result == {"charge_id": "c-t3"}
-    assert till.commits == 1
+    assert till.transactions == 1
     assert len(await till.rows()) == together_max + 2
 
 
@@ -166,6 +166,22 @@ async def test_a_slow_handler_holds_nobody_up(till: Till, coordinator: Coordinat
     assert not till.participant.may_share(action(saga_id="s5"))  # what was slow is expected to be slow again
     till.participant.stop()
     await serving
+
+
+async def test_the_shorter_of_two_deadlines_counts(till: Till) -> None:
+    till.slow = {"t0"}
+    hurried = {"timeout_seconds": 0.01}
+
+    replies = await till.together(action(saga_id="t0", **hurried), action(saga_id="t1", **hurried))
+
+    assert replies is not None
+    late, good = replies
+    assert (late.answer, late.effect, good.answer) == (Answer.FAILED, Effect.NONE, Answer.SUCCEEDED)
+    assert late.error is not None
+    assert late.error.code == "amends handler_timeout"
+    alone = await till.participant.answer(action(saga_id="t0", attempt=2, **hurried))
+    assert alone.error is not None
+    assert (alone.effect, alone.error.code) == (Effect.NONE, "amends handler_timeout")
 
 
 async def test_who_needs_the_transaction_or_a_lease_is_answered_alone(till: Till) -> None:

@@ -200,7 +200,7 @@ async def test_a_reply_that_comes_after_its_attempt_is_a_span_of_its_own(house: 
 async def test_the_participants_own_spans_lie_inside_the_attempts(
     house: House, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trace, "get_tracer", house.telemetry.provider.get_tracer)
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: house.telemetry.provider)
     warehouse = Participant("inventory", inbox=None)
     payment = Participant("payment", inbox=None)
 

@@ -116,10 +116,10 @@ class Handler:
         worker: Worker,
         *,
         tx: object | None,
-        seconds: float,
+        seconds: float | None,
         passes: Callable[[BaseException], bool],
     ) -> Reply:
-        """Call the function and say how it ended.
+        """Call the function and say how it ended. `seconds` is None where its caller ends it in time.
 
         Raises HandlerTimeout if it ran in a transaction (which is lost with it), the errors that `passes` claims (the
         transaction's, not the handler's), and CancelledError on shutdown. Every other end is a reply.
@@ -151,8 +151,10 @@ class Handler:
         facts.update(duration_seconds=witness.seconds, calls=tuple(witness.calls))
         return worker.reply(command, answer, traceparent=traceparent_of(span, command), **facts)
 
-    async def _call(self, command: Command, tx: object | None, seconds: float) -> Any:
+    async def _call(self, command: Command, tx: object | None, seconds: float | None) -> Any:
         arguments = self._arguments(command, tx)
+        if seconds is None:
+            return sendable(await self.function(**arguments))
         limit = asyncio.timeout(seconds)
         try:
             async with limit:

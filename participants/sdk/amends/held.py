@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Hashable, Iterable
 from contextlib import asynccontextmanager
 from itertools import islice
@@ -118,25 +119,48 @@ class Commands:
 
 
 class KeyLocks:
-    """One lock for each key that somebody holds or waits for; first come, first served."""
+    """Who holds a key, and who waits for it; first come, first served."""
 
     def __init__(self) -> None:
-        self._locks: dict[Hashable, tuple[asyncio.Lock, int]] = {}
+        self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}  # a key that nobody holds is not in here
 
     def is_free(self, key: Hashable) -> bool:
         """Whether nobody holds it or waits for it."""
-        return key not in self._locks
+        return key not in self._waiting
+
+    def take(self, key: Hashable) -> None:
+        """Hold a key that is free, until it is given back."""
+        assert self.is_free(key)
+        self._waiting[key] = deque()
+
+    def give_back(self, key: Hashable) -> None:
+        """Whoever has waited longest holds it now, if anybody has."""
+        waiting = self._waiting[key]
+        while waiting:
+            turn = waiting.popleft()
+            if not turn.done():  # who waited for it may be cancelled
+                turn.set_result(None)
+                return
+        del self._waiting[key]
 
     @asynccontextmanager
     async def hold(self, key: Hashable) -> AsyncIterator[None]:
-        lock, interested = self._locks.get(key, (asyncio.Lock(), 0))
-        self._locks[key] = (lock, interested + 1)
+        """Hold a key as soon as it can be had."""
+        if self.is_free(key):
+            self.take(key)
+        else:
+            await self._turn(key)
         try:
-            async with lock:
-                yield
+            yield
         finally:
-            lock, interested = self._locks[key]
-            if interested == 1:
-                del self._locks[key]
-            else:
-                self._locks[key] = (lock, interested - 1)
+            self.give_back(key)
+
+    async def _turn(self, key: Hashable) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[key].append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it was given at this moment
+                self.give_back(key)
+            raise

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import event, inspect
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 
 from amends import record
 from amends.calls import now_seconds
@@ -31,8 +31,9 @@ from amends.errors import AmendsError, InboxError, InboxUnavailable
 from amends.handler import Handler, HandlerEndedTransaction, HandlerTimeout, lease_share
 from amends.message import Answer, Command, Kind, Reply
 from amends.record import Entry, Key, State
+from amends.rows import Rows, rows_on
 from amends.sharing import Apart, Due, Quick
-from amends.together import answer_all
+from amends.together import answer_all, answer_one
 from amends.verdict import Verdict, judge_action, judge_compensation, judge_end, judge_inquiry, outcome, without_proof
 from amends.witness import Witness
 from amends.worker import Worker
@@ -47,6 +48,7 @@ forget_rows_max = 1_000
 # What a transaction came to: a reply, or several, and whether it is to be committed.
 Came = TypeVar("Came")
 Work = Callable[[AsyncConnection], Awaitable[tuple[Came, bool]]]
+RowWork = Callable[[Rows], Awaitable[tuple[Came, bool]]]
 
 
 class CommitRefused(AmendsError):
@@ -130,7 +132,7 @@ class SqlInbox:
         ordered = sorted(some, key=lambda due: Key.of(due.command).order)
         try:
             await self._check_engine()
-            replies = await self._transact_once(partial(answer_all, ordered, worker, self._quick))
+            replies = await self._row_transact_once(partial(answer_all, ordered, worker, self._quick))
         except (Apart, SQLAlchemyError, OSError, CommitUnknown, CommitRefused) as error:
             said = f"{type(error).__name__}: {error}"[:500]
             log.info("%d commands are answered one by one: %s", len(some), said, extra={"action": "inbox.apart"})
@@ -143,12 +145,13 @@ class SqlInbox:
     async def _answer_inside(self, command: Command, handler: Handler, worker: Worker) -> Reply:
         handler = replace(handler, witness=Witness())
         try:
+            if "tx" not in handler.wants:
+                return await self._row_transact(partial(answer_one, command, handler, worker))
             return await self._transact(partial(self._work_inside, command, handler, worker))
         except (HandlerTimeout, HandlerEndedTransaction, CommitRefused, TransactionLost) as error:
             # The transaction is gone, and with it everything the handler did. A second one writes that down, unless
             # the row has moved on meanwhile: it is judged anew like any command.
-            stand_in = handler.failing(error)
-            return await self._transact(partial(self._work_inside, command, stand_in, worker))
+            return await self._row_transact(partial(answer_one, command, handler.failing(error), worker))
 
     async def _work_inside(
         self, command: Command, handler: Handler, worker: Worker, connection: AsyncConnection
@@ -306,36 +309,21 @@ class SqlInbox:
     # --- transactions -------------------------------------------------------------------------------------------------
 
     async def _transact(self, work: Work[Came]) -> Came:
-        """Do the work in one transaction, and anew while only the database stood in its way.
+        """Do the work in one transaction, and anew while only the database stood in its way."""
+        return await _anew(partial(self._transact_once, work))
 
-        Doing it anew is safe whatever became of a COMMIT that ended in an error: the work reads the inbox first.
-        """
-        for turn in range(1, turns_max + 1):
-            try:
-                return await self._transact_once(work)
-            except (SQLAlchemyError, OSError, CommitUnknown) as error:
-                hopeless = isinstance(error, SQLAlchemyError) and not is_transient(error)
-                if hopeless or turn == turns_max:
-                    raise
-                await asyncio.sleep(min(turn_seconds_max, 0.01 * 2**turn) * random.uniform(0.5, 1.0))
-        raise AssertionError("the last turn returns or raises")
+    async def _row_transact(self, work: RowWork[Came]) -> Came:
+        """As `_transact`, where nothing is touched but the inbox's rows."""
+        return await _anew(partial(self._row_transact_once, work))
 
     async def _transact_once(self, work: Work[Came]) -> Came:
         async with self._turn(), self._engine.connect() as connection:
             transaction = await connection.begin()
-            came, commit = await work(connection)
-            if not commit:
-                await transaction.rollback()
-                return came
-            try:
-                await transaction.commit()
-            except Exception as error:
-                # The connection may still be inside the transaction (SQLite's is): nobody shall get it like that.
-                await connection.invalidate()
-                if is_refusal(error):
-                    raise CommitRefused(str(error)[:500]) from error
-                raise CommitUnknown(f"{type(error).__name__}: {error}"[:500]) from error
-            return came
+            return await _ended(connection, transaction, *await work(connection))
+
+    async def _row_transact_once(self, work: RowWork[Came]) -> Came:
+        async with self._turn(), self._engine.connect() as connection, rows_on(connection) as rows:
+            return await _ended(connection, rows, *await work(rows))
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -350,6 +338,38 @@ class SqlInbox:
             async with self._turn():
                 await check_engine(self._engine)
             self._checked = True
+
+
+async def _anew(transact: Callable[[], Awaitable[Came]]) -> Came:
+    """Do it, and again while only the database stands in its way.
+
+    Doing it anew is safe whatever became of a COMMIT that ended in an error: the work reads the inbox first.
+    """
+    for turn in range(1, turns_max + 1):
+        try:
+            return await transact()
+        except (SQLAlchemyError, OSError, CommitUnknown) as error:
+            hopeless = isinstance(error, SQLAlchemyError) and not is_transient(error)
+            if hopeless or turn == turns_max:
+                raise
+            await asyncio.sleep(min(turn_seconds_max, 0.01 * 2**turn) * random.uniform(0.5, 1.0))
+    raise AssertionError("the last turn returns or raises")
+
+
+async def _ended(connection: AsyncConnection, transaction: AsyncTransaction | Rows, came: Came, commit: bool) -> Came:
+    """What a transaction came to, once it has ended so."""
+    if not commit:
+        await transaction.rollback()
+        return came
+    try:
+        await transaction.commit()
+    except Exception as error:
+        # The connection may still be inside the transaction (SQLite's is): nobody shall get it like that.
+        await connection.invalidate()
+        if is_refusal(error):
+            raise CommitRefused(str(error)[:500]) from error
+        raise CommitUnknown(f"{type(error).__name__}: {error}"[:500]) from error
+    return came
 
 
 def _with_result(command: Command, verdict: Verdict) -> Command:

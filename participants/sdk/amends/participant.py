@@ -86,6 +86,7 @@ class Participant:
         )
         self.worker = Worker.of_this_process(name, version, host)
         self.inbox: Inbox = NoInbox() if inbox is None else inbox
+        self._shared = self.inbox if isinstance(self.inbox, SharedInbox) else None
         self._remembers = inbox is not None
         self._logs = LogLines()
         self._handlers: dict[tuple[Kind, str], Handler] = {}
@@ -126,16 +127,14 @@ class Participant:
 
     def may_share(self, command: Command) -> bool:
         """Whether this command may be answered together with others, in one transaction."""
-        if not isinstance(self.inbox, SharedInbox):
-            return False
-        return self.inbox.may_share(command, self.handler_of(command))
+        return self._shared is not None and self._shared.may_share(command, self.handler_of(command))
 
     async def answer_together(self, commands: Sequence[tuple[Command, float | None]]) -> list[Reply] | None:
         """Answer commands that may share, each with when it was published, in one transaction; they are of different
         steps. None: each is to be answered by itself."""
-        assert isinstance(self.inbox, SharedInbox)
+        assert self._shared is not None
         some = [Due(command, self.handler_of(command), published_at) for command, published_at in commands]
-        return await self.inbox.answer_together(some, self.worker)
+        return await self._shared.answer_together(some, self.worker)
 
     def handler_of(self, command: Command) -> Handler:
         """What answers this command; one that only fails, where this version has none. Raises MessageError."""

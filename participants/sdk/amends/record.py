@@ -6,13 +6,13 @@ all epochs (epoch 0), so that whoever comes to undo it always meets it. Times ar
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -22,11 +22,11 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
-    Row,
     Table,
     Text,
     and_,
     literal_column,
+    null,
     select,
     tuple_,
 )
@@ -36,6 +36,7 @@ from sqlalchemy.types import TypeEngine
 from amends.database import clock, clock_of, insert_from, insert_once, rows_as_parameter
 from amends.errors import InboxUnavailable
 from amends.message import Command, Kind, Reply, encode_item
+from amends.rows import Rows
 
 
 class State(StrEnum):
@@ -93,6 +94,11 @@ class Key:
         """The row of this command."""
         epoch = 0 if command.kind is Kind.ACTION else command.epoch
         return cls(command.saga_id, command.step, command.iteration, command.kind, epoch)
+
+    @classmethod
+    def found(cls, saga_id: str, step: str, iteration: int, kind: str, epoch: int) -> Key:
+        """The row that these columns are of."""
+        return cls(saga_id, step, iteration, Kind(kind), epoch)
 
     @property
     def action(self) -> Key:
@@ -161,7 +167,7 @@ async def read(connection: AsyncConnection, key: Key, *, lock: bool) -> Entry | 
     """The row, or None. With `lock`, nobody else changes it before this transaction ends."""
     query = select(*_seen(connection.dialect.name)).where(key.matches())
     row = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
-    return None if row is None else _entry(row)
+    return None if row is None else _entry(*row)
 
 
 def _seen(dialect: str) -> list[Any]:
@@ -169,15 +175,23 @@ def _seen(dialect: str) -> list[Any]:
     return [*columns, clock_of(dialect).label("at")]
 
 
-def _entry(row: Row[Any]) -> Entry:
+def _entry(
+    state: str,
+    doubtful: bool,
+    attempt: int,
+    reply: str | None,
+    token: str | None,
+    lease_until: float | None,
+    at: float,
+) -> Entry:
     return Entry(
-        state=State(row.state),
-        at=float(row.at),
-        doubtful=bool(row.doubtful),
-        attempt=int(row.attempt),
-        reply=None if row.reply is None else Reply.model_validate_json(row.reply),
-        token=row.token,
-        lease_until=row.lease_until,
+        state=State(state),
+        at=float(at),
+        doubtful=bool(doubtful),
+        attempt=int(attempt),
+        reply=None if reply is None else Reply.model_validate_json(reply),
+        token=token,
+        lease_until=lease_until,
     )
 
 
@@ -215,39 +229,37 @@ def _writing(dialect: str) -> Any:
     rows = rows_as_parameter(dialect, _written)
     insert = insert_from(dialect, inbox, [*_written, "created_at"], rows, [clock_of(dialect)])
     changing = ("state", "attempt", "doubtful", "reply", "updated_at")
-    unheld = {"token": None, "lease_until": None}
+    unheld = {"token": null(), "lease_until": null()}
     return insert.on_conflict_do_update(
         index_elements=list(key_columns), set_={name: insert.excluded[name] for name in changing} | unheld
     )
 
 
-async def claim_all(connection: AsyncConnection, claims: Mapping[Key, tuple[State, int]]) -> dict[Key, Entry]:
+async def claim_all(rows: Rows, claims: Mapping[Key, tuple[State, int]]) -> dict[Key, Entry]:
     """As `claim`, of many rows at a time, each with the state and the attempt that it is made with."""
-    keys = sorted(claims, key=lambda key: key.order)
-    records = json.dumps([[*key.order, *claims[key]] for key in keys])
-    made = await connection.execute(_claiming(connection.dialect.name), {"rows": records})
     entries: dict[Key, Entry] = {}
-    for row in made:
-        key = Key(row.saga_id, row.step, row.iteration, Kind(row.kind), row.epoch)
-        state, attempt = claims[key]
-        entries[key] = Entry(state, float(row.updated_at), fresh=True, attempt=attempt)
-    entries |= await _read_all(connection, [key for key in keys if key not in entries])
-    for key in keys:
-        if key not in entries:  # it went at this moment
-            entries[key] = await claim(connection, key, {"state": claims[key][0], "attempt": claims[key][1]})
-    return entries
+    missing = sorted(claims, key=lambda key: key.order)
+    for _ in range(claims_max):
+        for *found, at in await rows.run(_claiming, _encoded([[*key.order, *claims[key]] for key in missing])):
+            key = Key.found(*found)
+            state, attempt = claims[key]
+            entries[key] = Entry(state, float(at), fresh=True, attempt=attempt)
+        missing = [key for key in missing if key not in entries]
+        if missing:
+            entries |= await _read_all(rows, missing)
+            missing = [key for key in missing if key not in entries]  # they went at this moment
+        if not missing:
+            return entries
+    raise InboxUnavailable(f"{len(missing)} of the inbox's rows could not be had: {missing[0]}")
 
 
-async def _read_all(connection: AsyncConnection, keys: Sequence[Key]) -> dict[Key, Entry]:
+async def _read_all(rows: Rows, keys: Sequence[Key]) -> dict[Key, Entry]:
     """As `read` with a lock, of many rows at a time, taken in their order."""
-    if not keys:
-        return {}
-    records = json.dumps([key.order for key in keys])
-    found = await connection.execute(_reading(connection.dialect.name), {"rows": records})
-    return {Key(row.saga_id, row.step, row.iteration, Kind(row.kind), row.epoch): _entry(row) for row in found}
+    found = await rows.run(_reading, _encoded([key.order for key in keys]))
+    return {Key.found(*row[: len(key_columns)]): _entry(*row[len(key_columns) :]) for row in found}
 
 
-async def write_all(connection: AsyncConnection, writes: Sequence[tuple[Key, Entry, Mapping[str, Any]]]) -> None:
+async def write_all(rows: Rows, writes: Sequence[tuple[Key, Entry, Mapping[str, Any]]]) -> None:
     """Write state, attempt, doubt and reply of many rows that this transaction has claimed; nobody holds a lease on
     them any more."""
     if not writes:
@@ -256,7 +268,11 @@ async def write_all(connection: AsyncConnection, writes: Sequence[tuple[Key, Ent
         [*key.order, said["state"], said["attempt"], said["doubtful"], said["reply"], entry.at]
         for key, entry, said in sorted(writes, key=lambda write: write[0].order)
     ]
-    await connection.execute(_writing(connection.dialect.name), {"rows": json.dumps(records)})
+    await rows.run(_writing, _encoded(records))
+
+
+def _encoded(records: Sequence[Sequence[Any]]) -> str:
+    return to_json(records).decode()
 
 
 async def write(connection: AsyncConnection, key: Key, values: Mapping[str, Any]) -> None:

@@ -11,7 +11,6 @@ import json
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -254,20 +253,18 @@ class Serving:
         """The replies of all, in their order. None: each is to be answered by itself."""
         if len(some) < 2:
             return None
-        async with AsyncExitStack() as steps:
+        for _, command in some:
+            self._steps.take(_step_of(command))  # each was free a moment ago
+            self._commands.turn(command, working=True)
+        try:
+            return await self._served.answer_together([(command, held.delivery.published_at) for held, command in some])
+        except Exception:
+            log.exception("Answering %d commands failed", len(some), extra={"action": "inbox.failed"})
+            return None
+        finally:
             for _, command in some:
-                await steps.enter_async_context(self._steps.hold(_step_of(command)))
-                self._commands.turn(command, working=True)
-            try:
-                return await self._served.answer_together(
-                    [(command, held.delivery.published_at) for held, command in some]
-                )
-            except Exception:
-                log.exception("Answering %d commands failed", len(some), extra={"action": "inbox.failed"})
-                return None
-            finally:
-                for _, command in some:
-                    self._commands.turn(command, working=False)
+                self._commands.turn(command, working=False)
+                self._steps.give_back(_step_of(command))
 
     # --- what nobody can process --------------------------------------------------------------------------------------
 

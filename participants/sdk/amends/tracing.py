@@ -8,8 +8,19 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from opentelemetry import trace
-from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.context import Context, attach, detach
+from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
+    Link,
+    NonRecordingSpan,
+    NoOpTracerProvider,
+    ProxyTracerProvider,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from amends.codes import quietly
@@ -18,6 +29,7 @@ from amends.message import Command, error_chars_max
 
 _propagator = TraceContextTextMapPropagator()
 _published_at: ContextVar[float | None] = ContextVar("published_at", default=None)
+_nowhere = (ProxyTracerProvider, NoOpTracerProvider)  # what there is where nobody has set up tracing
 
 
 def arrived(published_at: float | None) -> None:
@@ -25,12 +37,35 @@ def arrived(published_at: float | None) -> None:
     _published_at.set(published_at)
 
 
+class _Untraced(NonRecordingSpan):
+    """Stands where nobody records spans: the command's own context, read only if somebody wants to hand it on."""
+
+    def __init__(self, command: Command) -> None:
+        super().__init__(INVALID_SPAN_CONTEXT)
+        self._command = command
+
+    def get_span_context(self) -> SpanContext:
+        return trace.get_current_span(_context_of(self._command)).get_span_context()
+
+
+def _context_of(command: Command) -> Context:
+    """Empty but for the command's trace: whatever span happens to be current in this worker is not its parent."""
+    carrier = {} if command.traceparent is None else {"traceparent": command.traceparent}
+    return _propagator.extract(carrier, Context())
+
+
 @contextmanager
 def handler_span(command: Command) -> Iterator[Span]:
     """Open the span `process <participant>.<handler>` under the command's trace context, and link to it."""
-    # The context starts empty: whatever span happens to be current in this worker is not this command's parent.
-    carrier = {} if command.traceparent is None else {"traceparent": command.traceparent}
-    context = _propagator.extract(carrier, Context())
+    if isinstance(trace.get_tracer_provider(), _nowhere):
+        untraced = _Untraced(command)
+        token = attach(trace.set_span_in_context(untraced))
+        try:
+            yield untraced
+        finally:
+            detach(token)
+        return
+    context = _context_of(command)
     parent = trace.get_current_span(context).get_span_context()
     with trace.get_tracer("amends").start_as_current_span(
         f"process {command.participant}.{command.handler}",
@@ -75,12 +110,16 @@ def _waits(command: Command) -> dict[str, float]:
 
 def mark_failed(span: Span, error: BaseException) -> None:
     """The handler did not succeed, and why."""
+    if not span.is_recording():
+        return
     quietly(span.record_exception, error, None)
     span.set_status(Status(StatusCode.ERROR, f"{type_of(error)}: {said_by(error, error_chars_max)}"[:500]))
 
 
 def traceparent_of(span: Span, command: Command) -> str | None:
     """What the reply carries: this span where it is recorded, else the command's own context."""
+    if isinstance(span, _Untraced):
+        return command.traceparent
     carrier: dict[str, str] = {}
     _propagator.inject(carrier, trace.set_span_in_context(span, Context()))
     return carrier.get("traceparent", command.traceparent)

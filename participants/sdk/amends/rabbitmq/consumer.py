@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aiormq.abc import DeliveredMessage
 
 from amends.broker import Address, Confirm, Delivery, reason_chars_max
 from amends.errors import BrokerClosed, BrokerError
@@ -66,8 +67,7 @@ class RabbitConsumer:
             channel.close_callbacks.add(consumer._end)
             for name, prefetch in queues.items():
                 await channel.set_qos(prefetch_count=prefetch)
-                queue = await channel.get_queue(name, ensure=False)
-                await queue.consume(consumer._receive)
+                await below.basic_consume(name, consumer._receive)
         except BaseException:
             await close_in_time(channel)
             raise
@@ -79,15 +79,15 @@ class RabbitConsumer:
         self._waiting.clear()
         self._stirred.set()
 
-    async def _receive(self, message: AbstractIncomingMessage) -> None:
+    async def _receive(self, message: DeliveredMessage) -> None:
         """Put a message where `take` finds it, and nothing else: the library cancels this when the channel closes."""
         tag = message.delivery_tag
         if tag is None or self._ended:
             return
-        key = message.routing_key or ""
+        key, said = message.routing_key or "", message.header.properties
         exchange, reason = message.exchange or "", None
         if self._dead:
-            headers = message.headers
+            headers = said.headers or {}
             reason = str(headers.get(_reason_header) or headers.get("x-first-death-reason") or "unroutable")
             exchange = str(headers.get(_exchange_header) or headers.get("x-first-death-exchange") or topology.commands)
         # A reply's or heartbeat's key is `reply.<participant>`, a command's only the participant.
@@ -97,8 +97,8 @@ class RabbitConsumer:
         self._waiting.append(
             RabbitDelivery(
                 *(message.body, address, redelivered, reason, exchange, key, self, tag),
-                sender=message.user_id,
-                published_at=published_at_of(message.headers),
+                sender=said.user_id,
+                published_at=published_at_of(said.headers),
             )
         )
         self._stirred.set()
@@ -136,7 +136,8 @@ class RabbitConsumer:
         try:
             async with deadline(acknowledge_seconds_max):
                 below = await self._channel.get_underlay_channel()
-                await getattr(below, method)(tag, **arguments)
+                # What is queued behind what is written needs no waiting for: whatever is lost comes again.
+                await getattr(below, method)(tag, **arguments, wait=False)
         except failures as error:
             log.info("Not acknowledged, it will come again: %r", error, extra={"action": "broker.unacknowledged"})
             self._end()

@@ -6,23 +6,32 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import DeliveryError
+from aiormq import abc, spec
 from aiormq.abc import DeliveredMessage
 
 from amends.broker import Confirm
-from amends.rabbitmq import topology
 from amends.rabbitmq.link import Link, deadline, failures
 
 log = logging.getLogger(__name__)
 
 publish_seconds_max = 5.0
 published_header = "amends-published-ms"
+persistent, fleeting = 2, 1  # delivery modes
 misses_max = 3  # so many publishes without any answer meanwhile, and the connection is replaced
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A body and what the broker is told of it."""
+
+    body: bytes
+    properties: spec.Basic.Properties
 
 
 def message_of(
@@ -32,18 +41,17 @@ def message_of(
     transient: bool = False,
     kind: str | None = None,
     user: str | None = None,
-) -> aio_pika.Message:
-    # The library finds a returned message by its id alone: two in flight with one id get each other's answers.
-    mode = aio_pika.DeliveryMode.NOT_PERSISTENT if transient else aio_pika.DeliveryMode.PERSISTENT
-    return aio_pika.Message(
-        body,
-        headers=headers,
-        message_id=uuid4().hex,
-        delivery_mode=mode,
+) -> Message:
+    properties = spec.Basic.Properties(
         content_type="application/json",
-        type=kind,
+        headers=headers,
+        delivery_mode=fleeting if transient else persistent,
+        # The library finds a returned message by its id alone: two in flight with one id get each other's answers.
+        message_id=uuid4().hex,
+        message_type=kind,
         user_id=user,
     )
+    return Message(body, properties)
 
 
 def published_now() -> dict[str, int]:
@@ -51,9 +59,9 @@ def published_now() -> dict[str, int]:
     return {published_header: time.time_ns() // 1_000_000}
 
 
-def published_at_of(headers: Mapping[str, Any]) -> float | None:
+def published_at_of(headers: Mapping[str, Any] | None) -> float | None:
     """What that header says, in seconds. Nothing, if it makes no sense."""
-    said = headers.get(published_header)
+    said = (headers or {}).get(published_header)
     return said / 1000 if isinstance(said, int) and 0 < said < 1 << 53 else None
 
 
@@ -64,12 +72,12 @@ class Publisher:
         self._link = link
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
-        self._exchanges: dict[str, AbstractExchange] = {}
+        self._below: abc.AbstractChannel | None = None
         self._opening = asyncio.Lock()
         self._misses = 0
         self._answered_at = 0.0
 
-    async def publish(self, exchange: str, key: str, message: aio_pika.Message, *, mandatory: bool = True) -> Confirm:
+    async def publish(self, exchange: str, key: str, message: Message, *, mandatory: bool = True) -> Confirm:
         """Publish, and say what became of it. Never raises but for a cancellation that was asked for. What is not
         `mandatory` may have nowhere to go.
 
@@ -81,11 +89,17 @@ class Publisher:
         sent = False
         try:
             async with deadline(publish_seconds_max):
-                exchanges = await self._open()
-                if exchanges is None or self._link.blocked:
+                channel = await self._open()
+                if channel is None or self._link.blocked:
                     return Confirm.UNSENT
                 sent = True
-                result = await exchanges[exchange].publish(message, key, mandatory=mandatory)
+                result: object = await channel.basic_publish(
+                    message.body,
+                    exchange=exchange,
+                    routing_key=key,
+                    properties=message.properties,
+                    mandatory=mandatory,
+                )
             confirm = Confirm.UNROUTABLE if isinstance(result, DeliveredMessage) else Confirm.CONFIRMED
         except DeliveryError:
             confirm = Confirm.NACKED
@@ -107,8 +121,9 @@ class Publisher:
             self._misses = 0
             self._link.drop()
 
-    async def _open(self) -> dict[str, AbstractExchange] | None:
-        """The exchanges of an open channel, or None while there is no connection."""
+    async def _open(self) -> abc.AbstractChannel | None:
+        """An open channel, or None while there is no connection. It is the one beneath the library's own, which would
+        copy every message once more."""
         connection = self._link.connection
         if connection is None:
             return None
@@ -119,11 +134,8 @@ class Publisher:
                         await self._link.prepare(connection)
                     self._connection = connection
                     self._channel = await connection.channel(on_return_raises=False)
-                    self._exchanges = {
-                        exchange.name: await self._channel.get_exchange(exchange.name, ensure=False)
-                        for exchange in topology.exchanges
-                    }
-        return self._exchanges
+                    self._below = await self._channel.get_underlay_channel()
+        return self._below
 
     def _is_open(self, connection: AbstractConnection) -> bool:
         return self._connection is connection and self._channel is not None and not self._channel.is_closed
