@@ -21,6 +21,7 @@ from coordinator.store.dialect import Moment, storable
 from coordinator.store.due import claim_due
 from coordinator.store.notifications import insert_notices, notice_record
 from coordinator.store.outbox import forget_rows, outbox_columns, outbox_record, split
+from coordinator.store.putting import put_rows
 from coordinator.store.schema import history, idempotency, outbox, saga_tags, sagas, steps
 from coordinator.store.values import (
     Change,
@@ -292,12 +293,19 @@ class _Statements:
         new_columns = ("id", "updated_at", *_moving, *_fixed)
         self.insert_sagas = insert_rows(dialect, sagas, new_columns, unless_there=True, returning=("id",))
         self.insert_tags = insert_rows(dialect, saga_tags, ("tag", "saga_id"))
-        self.following = (
-            insert_rows(dialect, steps, _step_columns, overwrite=_step_columns[2:], name="v_steps"),
-            insert_rows(dialect, history, ("saga_id", "seq", "at", "event", "facts", "notes"), name="v_history"),
-            insert_rows(dialect, outbox, outbox_columns, unless_there=True, name="v_outbox"),
-            insert_notices(dialect, name="v_notices"),
+        steps_put = put_rows(dialect, steps, _step_columns, _step_columns[2:], name="v_steps")
+        history_added = insert_rows(
+            dialect, history, ("saga_id", "seq", "at", "event", "facts", "notes"), name="v_history"
         )
+        notices_added = insert_notices(dialect, name="v_notices")
+        self.following = (
+            steps_put,
+            history_added,
+            insert_rows(dialect, outbox, outbox_columns, unless_there=True, name="v_outbox"),
+            notices_added,
+        )
+        # At once all rows are new: one that is there already undoes the whole, which is then done step by step.
+        commands_added = insert_rows(dialect, outbox, outbox_columns, name="v_outbox")
         self.forget = forget_rows(dialect)
         key_columns = ("caller", "key", "body_hash", "saga_id", "created_at")
         self.start_at_once = AtOnce(
@@ -305,7 +313,10 @@ class _Statements:
             insert_rows(dialect, sagas, new_columns, returning=("id",)),
             insert_rows(dialect, idempotency, key_columns, name="v_keys"),
             insert_rows(dialect, saga_tags, ("tag", "saga_id"), name="v_tags"),
-            *self.following,
+            insert_rows(dialect, steps, _step_columns, name="v_steps"),
+            history_added,
+            commands_added,
+            notices_added,
         )
         self.insert_keys = insert_rows(
             dialect, idempotency, key_columns, unless_there=True, returning=("caller", "key")
@@ -321,7 +332,7 @@ class _Statements:
         )
         unmoved = sa.and_(sagas.c.id == moves.c.id, sagas.c.revision == moves.c.revision)
         self.move_sagas = Bulk(moves, move.where(unmoved).returning(sagas.c.id))
-        self.move_at_once = AtOnce(database, self.move_sagas, *self.following)
+        self.move_at_once = AtOnce(database, self.move_sagas, steps_put, history_added, commands_added, notices_added)
 
         ids = dialect.rows("v", columns_of(sagas, ("id",)))
         self.load_sagas = Bulk(
