@@ -194,8 +194,10 @@ class Dialect(ABC):
     async def take_turn(self, connection: AsyncConnection, turn: str) -> None:
         """Wait until nobody else has this turn; it ends with the transaction."""
 
+    changes_many_tables = False  # in one statement
+
     def straight(self, *, application_name: str) -> Straight | None:
-        """Connections for statements that are whole transactions and may change several tables, if it has such."""
+        """Connections for statements that are whole transactions, if it has such."""
         return None
 
     @abstractmethod
@@ -234,6 +236,8 @@ class Postgres(Dialect):
         "57P03": "starting up",
     }
     passing_classes: Mapping[str, str] = {"08": "connection"}
+
+    changes_many_tables = True
 
     # Every statement of the coordinator finds its rows by key. A plan made while a table was empty would scan it,
     # and is kept for as long as the connection lives; so scans and hashes are ruled out, and the plan never changes.
