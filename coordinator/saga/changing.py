@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -13,18 +13,24 @@ T = TypeVar("T")
 
 def replace(value: T, /, **changes: Any) -> T:
     """The same value but for these fields. Raises KeyError for a name that is none of them."""
-    kind: Any = type(value)
-    places, values_of = _fields(kind)
+    kind = type(value)
+    places, values_of, setters = _fields(kind)
     values = list(values_of(value))
     for name, change in changes.items():
         values[places[name]] = change
-    return kind(*values)  # type: ignore[no-any-return]
+    made = object.__new__(kind)
+    for set_it, held in zip(setters, values, strict=True):
+        set_it(made, held)
+    return made
 
 
 @cache
-def _fields(kind: type) -> tuple[dict[str, int], Callable[[Any], tuple[Any, ...]]]:
+def _fields(kind: type) -> tuple[Mapping[str, int], Callable[[Any], tuple[Any, ...]], Sequence[Callable[..., None]]]:
+    """Where each field is, how to get them all, and how to set each in a value that is only being made: straight in its
+    slot, for the __init__ of a frozen dataclass looks every one of them up by its name."""
     names = [field.name for field in dataclasses.fields(kind)]
-    return {name: place for place, name in enumerate(names)}, values_getter(names)
+    places = {name: place for place, name in enumerate(names)}
+    return places, values_getter(names), [getattr(kind, name).__set__ for name in names]
 
 
 def values_getter(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:

@@ -155,7 +155,7 @@ class _Resolving:
     def value(self, mapping: Any) -> Any:
         if isinstance(mapping, str):
             return self._text(mapping)
-        if isinstance(mapping, Mapping):
+        if isinstance(mapping, dict | Mapping):
             return {key: self.value(inner) for key, inner in mapping.items()}
         if isinstance(mapping, list | tuple):
             return [self.value(inner) for inner in mapping]
@@ -195,7 +195,7 @@ def _walk(reference: Reference, scope: Mapping[str, Any]) -> Any:
 
 
 def _member(value: Any, key: str, walked: str, path: str) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):
         if key not in value:
             raise UnresolvedReference(path, f"{walked} has no {key!r}")
         return value[key]

@@ -157,7 +157,7 @@ def _stand_by_late_pivot(draft: Draft, step: Step) -> None:
 
 
 def _succeeded(draft: Draft, step: Step, known: StepRun) -> None:
-    draft.put(replace(known, inquiry=None))
+    draft.put(known)
     draft.move_step(step.name, StepStatus.SUCCEEDED)
     too_late_to_turn(draft, step)
     if known.fault is None or not draft.forward:
