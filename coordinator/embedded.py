@@ -32,6 +32,7 @@ from coordinator.saga.decision import Decision
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.state import Saga
 from coordinator.store.bulk import encode
+from coordinator.store.ids import new_id
 from coordinator.store.values import Unreadable
 from coordinator.supervisor import LoopEnded
 
@@ -58,9 +59,13 @@ class Embedded:
 
         Raises UnknownDefinition, StoreUnavailable.
         """
+        return await self._start(name, input, new_id(self._app.clock.now()))
+
+    async def _start(self, name: str, value: Any, saga_id: str) -> str:
         definition = await self._app.definitions.get(name)
-        kept = json.loads(encode(input))  # as it will be read again, and nobody's to change
-        return (await self._app.engine.start(Beginning(definition, kept, caller="embedded"))).saga_id
+        kept = json.loads(encode(value))  # as it will be read again, and nobody's to change
+        beginning = Beginning(definition, kept, caller="embedded", id=saga_id)
+        return (await self._app.engine.start(beginning)).saga_id
 
     async def end_of(self, saga_id: str) -> Saga:
         """The saga once it is final. A blocked one waits for a person: bound the wait with asyncio.timeout.
@@ -81,7 +86,14 @@ class Embedded:
 
     async def run(self, name: str, input: Any = None) -> Saga:  # noqa: A002
         """Start a saga and wait for its end. As `start` and `end_of`."""
-        return await self.end_of(await self.start(name, input))
+        saga_id = new_id(self._app.clock.now())
+        # Listened for before it begins, so that nobody has to look whether it has ended already.
+        end = self._ends[saga_id] = asyncio.get_running_loop().create_future()
+        try:
+            await self._start(name, input, saga_id)
+            return await end
+        finally:
+            self._ends.pop(saga_id)
 
     def observe(self, definition: SagaDefinition, before: Saga, decision: Decision) -> None:
         """Called by the engine after each commit."""
