@@ -31,7 +31,7 @@ from coordinator.errors import Quarantined, UnknownSaga
 from coordinator.saga.decision import Decision
 from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.state import Saga
-from coordinator.store.bulk import encode
+from coordinator.store.encoding import encode
 from coordinator.store.ids import new_id
 from coordinator.store.values import Unreadable
 from coordinator.supervisor import LoopEnded

@@ -10,9 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from coordinator.store.access import AuditEntry, AuditFilter, AuditPage
-from coordinator.store.bulk import encode, insert_rows
+from coordinator.store.bulk import insert_rows
 from coordinator.store.database import Database
 from coordinator.store.dialect import storable
+from coordinator.store.encoding import encode
 from coordinator.store.ids import first_id
 from coordinator.store.pruning import delete_old
 from coordinator.store.schema_access import audit

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.store.database import Database
 from coordinator.store.dialect import Dialect, Rows
-
-_quick = msgspec.json.Encoder()
-_escaping = json.JSONEncoder(separators=(",", ":"))
 
 
 class Bulk:
@@ -66,11 +61,3 @@ def insert_rows(
     if returning:
         statement = statement.returning(*(table.c[name] for name in returning))
     return Bulk(rows, statement)
-
-
-def encode(value: Any) -> str:
-    """A JSON value as text. What a database could not hold, a NUL or half a surrogate pair, stays escaped."""
-    try:
-        return _quick.encode(value).decode()
-    except UnicodeEncodeError:
-        return _escaping.encode(value)

@@ -13,9 +13,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from coordinator.saga.state import SagaStatus, StepStatus
-from coordinator.store.bulk import encode
 from coordinator.store.database import Database
 from coordinator.store.dialect import storable
+from coordinator.store.encoding import encode
 from coordinator.store.pruning import delete_old
 from coordinator.store.schema import bulks
 from coordinator.store.values import BulkState, Counted, SagaFilter

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +19,7 @@ from sqlalchemy.types import TypeEngine
 from amends.database import check_still_open, encrypted
 from coordinator.errors import UnsupportedDatabase
 from coordinator.store.connecting import prepare_sqlite
+from coordinator.store.encoding import encode
 from coordinator.store.straight import Straight
 
 straight_max = 4  # statements of their own at a time, each on a connection that is kept
@@ -145,7 +145,7 @@ class _JsonRows(Rows):
         return sa.select(*columns).subquery(self.name)
 
     def bind(self, records: Sequence[Sequence[Any]]) -> dict[str, Any]:
-        return {f"{self.name}_rows": json.dumps([list(record) for record in self._plain(records)])}
+        return {f"{self.name}_rows": encode(self._plain(records))}
 
 
 # --- the two databases ------------------------------------------------------------------------------------------------

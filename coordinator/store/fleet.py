@@ -13,9 +13,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from coordinator.store.bulk import encode, insert_rows
+from coordinator.store.bulk import insert_rows
 from coordinator.store.database import Database
 from coordinator.store.dialect import storable
+from coordinator.store.encoding import encode
 from coordinator.store.schema import holds, workers
 from coordinator.store.values import Beat, FleetHold, HoldScope, Worker
 

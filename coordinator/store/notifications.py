@@ -9,9 +9,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from coordinator.store.bulk import Bulk, encode, insert_rows
+from coordinator.store.bulk import Bulk, insert_rows
 from coordinator.store.database import Database
 from coordinator.store.dialect import Dialect, Moment, storable
+from coordinator.store.encoding import encode
 from coordinator.store.notified import (
     Notice,
     NoticeState,

@@ -15,10 +15,11 @@ from coordinator.saga.changing import replace
 from coordinator.saga.record import dump_saga, dump_step, load_saga, load_step
 from coordinator.saga.state import Saga, StepRun, wake_at
 from coordinator.store.at_once import AtOnce
-from coordinator.store.bulk import Bulk, columns_of, encode, insert_rows
+from coordinator.store.bulk import Bulk, columns_of, insert_rows
 from coordinator.store.database import Database
 from coordinator.store.dialect import Moment, storable
 from coordinator.store.due import claim_due
+from coordinator.store.encoding import encode
 from coordinator.store.notifications import insert_notices, notice_record
 from coordinator.store.outbox import forget_rows, outbox_columns, outbox_record, split
 from coordinator.store.putting import put_rows
