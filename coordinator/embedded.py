@@ -88,7 +88,8 @@ class Embedded:
         """Start a saga and wait for its end. As `start` and `end_of`."""
         saga_id = new_id(self._app.clock.now())
         # Listened for before it begins, so that nobody has to look whether it has ended already.
-        end = self._ends[saga_id] = asyncio.get_running_loop().create_future()
+        end: asyncio.Future[Saga] = asyncio.get_running_loop().create_future()
+        self._ends[saga_id] = end
         try:
             await self._start(name, input, saga_id)
             return await end

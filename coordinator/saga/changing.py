@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 def replace(value: T, /, **changes: Any) -> T:
     """The same value but for these fields. Raises KeyError for a name that is none of them."""
     kind = type(value)
-    places, values_of, setters = _fields(kind)
+    places, values_of, setters = _fields(cast(Any, kind))
     values = list(values_of(value))
     for name, change in changes.items():
         values[places[name]] = change

@@ -17,7 +17,7 @@ from coordinator.saga.state import Saga, StepRun, wake_at
 from coordinator.store.at_once import AtOnce
 from coordinator.store.bulk import Bulk, columns_of, insert_rows
 from coordinator.store.database import Database
-from coordinator.store.dialect import Moment, storable
+from coordinator.store.dialect import Dialect, Moment, storable
 from coordinator.store.due import claim_due
 from coordinator.store.encoding import encode
 from coordinator.store.notifications import insert_notices, notice_record
@@ -334,7 +334,11 @@ class _Statements:
         unmoved = sa.and_(sagas.c.id == moves.c.id, sagas.c.revision == moves.c.revision)
         self.move_sagas = Bulk(moves, move.where(unmoved).returning(sagas.c.id))
         self.move_at_once = AtOnce(database, self.move_sagas, steps_put, history_added, commands_added, notices_added)
+        self._of_these(dialect)
+        self.claim_due = claim_due(sagas, sagas.c.wake_at)
 
+    def _of_these(self, dialect: Dialect) -> None:
+        """What is asked about sagas, or done to them, by their ids alone."""
         ids = dialect.rows("v", columns_of(sagas, ("id",)))
         self.load_sagas = Bulk(
             ids,
@@ -357,7 +361,6 @@ class _Statements:
         reasons = dialect.rows("v", columns_of(sagas, ("id", "waiting_for")))
         quarantine = sa.update(sagas).values(wake_at=None, waiting_on=unreadable, waiting_for=reasons.c.waiting_for)
         self.quarantine = Bulk(reasons, quarantine.where(sagas.c.id == reasons.c.id))
-        self.claim_due = claim_due(sagas, sagas.c.wake_at)
 
 
 def _next_columns() -> dict[str, Any]:
