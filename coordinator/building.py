@@ -34,10 +34,11 @@ from coordinator.diagnosis.redaction import redact
 from coordinator.diagnosis.reporter import Reporter
 from coordinator.diagnosis.sensors import Sensors
 from coordinator.diagnosis.watch import Watch
-from coordinator.engine import Engine, Observer, Telling
+from coordinator.engine import Engine
 from coordinator.fleet import Fleet
 from coordinator.forgetting import Forgetting, Prunable
 from coordinator.listing import Listing
+from coordinator.move import Observer, Telling
 from coordinator.notifications.courier import Courier
 from coordinator.notifications.subscriptions import Subscriptions
 from coordinator.pressure import Pressure

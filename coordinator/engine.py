@@ -13,14 +13,14 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from amends.errors import PayloadError
 from coordinator.definitions import Definitions
-from coordinator.errors import Disbelieved, Quarantined, StoreUnavailable, UnknownSaga
+from coordinator.errors import Disbelieved, MovedSince, Quarantined, StoreUnavailable, UnknownSaga
 from coordinator.fleet import Fleet
 from coordinator.lane import Lane, fail
-from coordinator.move import Handled, Job, Move, Wake
+from coordinator.move import Handled, Job, Move, Observer, Outgoing, Telling, Wake
 from coordinator.remembered import Remembered
 from coordinator.saga.decision import Decision, Incident, SendCommand
 from coordinator.saga.definition import SagaDefinition
@@ -65,18 +65,6 @@ class _Start:
     done: asyncio.Future[Creation]
 
 
-class Outgoing(Protocol):
-    """Who publishes what was committed."""
-
-    def offer(self, rows: Sequence[OutboxRow], *, paused: bool = False) -> None: ...
-
-    def in_flight(self, row_id: str) -> bool: ...
-
-
-Observer = Callable[[SagaDefinition, Saga, Decision], None]
-Telling = Callable[[SagaDefinition, Saga, Sequence[Decision]], tuple[Notice, ...]]
-
-
 class Engine:
     """Decides and commits. After the commit `outgoing` gets what is to be sent; the rows are the durable truth."""
 
@@ -118,16 +106,29 @@ class Engine:
         await self._starts.put(start)
         return await start.done
 
-    async def handle(self, saga_id: str, event: Event | Wake, *, participant: str | None = None) -> Handled:
-        """Let an event happen to a saga; returns once it is committed. Raises UnknownSaga, Quarantined, and, where
-        `participant` is who says so, Disbelieved unless the step is that participant's."""
-        return await (await self.ask(saga_id, event, participant=participant))
+    async def handle(
+        self,
+        saga_id: str,
+        event: Event | Wake,
+        *,
+        participant: str | None = None,
+        revisions: frozenset[int] | None = None,
+    ) -> Handled:
+        """Let an event happen to a saga; returns once it is committed. Raises UnknownSaga, Quarantined; where
+        `participant` is who says so, Disbelieved unless the step is that participant's; and MovedSince where it may
+        happen at some `revisions` only, and the saga is at none of them."""
+        return await (await self.ask(saga_id, event, participant=participant, revisions=revisions))
 
     async def ask(
-        self, saga_id: str, event: Event | Wake, *, participant: str | None = None
+        self,
+        saga_id: str,
+        event: Event | Wake,
+        *,
+        participant: str | None = None,
+        revisions: frozenset[int] | None = None,
     ) -> asyncio.Future[Handled]:
         """As `handle`, for who has many events: returns once there is room for it, with what is to come of it."""
-        job = Job(saga_id, event, asyncio.get_running_loop().create_future(), participant)
+        job = Job(saga_id, event, asyncio.get_running_loop().create_future(), participant, revisions)
         await self._lane(saga_id).put(job)
         return job.done
 
@@ -240,6 +241,9 @@ class Engine:
                 if move is None:
                     definition = await self._definitions.get(saga.definition, saga.version)
                     move = moves[saga.id] = Move(definition, saga, saga, saga.id in remembered)
+                if job.revisions is not None and move.saga.revision not in job.revisions:
+                    fail(job.done, MovedSince(job.saga_id, move.saga.revision))
+                    continue
                 if not move.concerns(job):
                     fail(job.done, Disbelieved(job.saga_id, f"its step is not one of {job.participant}'s"))
                     continue

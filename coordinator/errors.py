@@ -129,6 +129,14 @@ class Quarantined(CoordinatorError):
         self.saga_id = saga_id
 
 
+class MovedSince(CoordinatorError):
+    """Who asks something of a saga wants it done only as the saga stood at a revision, and it stands elsewhere."""
+
+    def __init__(self, saga_id: str, revision: int) -> None:
+        super().__init__(f"saga {saga_id} is at revision {revision} by now: look at it again, and ask again")
+        self.saga_id, self.revision = saga_id, revision
+
+
 class Disbelieved(CoordinatorError):
     """What a participant says about a saga is not for it to say."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from coordinator.saga.decision import Decision, VoidUnsent
 from coordinator.saga.definition import SagaDefinition
@@ -15,6 +15,18 @@ from coordinator.saga.record import dump_event
 from coordinator.saga.state import Saga, StepRun
 from coordinator.store.notified import Notice
 from coordinator.store.values import Change, HistoryEntry, OutboxRow
+
+
+class Outgoing(Protocol):
+    """Who publishes what was committed."""
+
+    def offer(self, rows: Sequence[OutboxRow], *, paused: bool = False) -> None: ...
+
+    def in_flight(self, row_id: str) -> bool: ...
+
+
+Observer = Callable[[SagaDefinition, Saga, Decision], None]
+Telling = Callable[[SagaDefinition, Saga, Sequence[Decision]], tuple[Notice, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,7 @@ class Job:
     event: Event | Wake
     done: asyncio.Future[Handled]
     participant: str | None = None  # who says so, if a participant does
+    revisions: frozenset[int] | None = None  # it is to happen at one of these, or not at all
     conflicts: int = 0
 
 

@@ -181,10 +181,10 @@ class Desk:
         incidents = await self.diagnosis.reader.page(limit=told_max)
         return news(incidents.items, await self.diagnosis.remedies.in_state(*RemedyState))
 
-    async def handle(self, saga_id: str, event: Event) -> Handled:
-        """Let a person's request happen to a saga. Raises UnknownSaga, Quarantined, TimeoutError."""
+    async def handle(self, saga_id: str, event: Event, revisions: frozenset[int] | None = None) -> Handled:
+        """Let a person's request happen to a saga. Raises UnknownSaga, Quarantined, MovedSince, TimeoutError."""
         async with asyncio.timeout(handle_seconds_max):
-            return await self.coordinator.engine.handle(saga_id, event)
+            return await self.coordinator.engine.handle(saga_id, event, revisions=revisions)
 
     async def live_handlers(self) -> Mapping[str, Collection[str]]:
         """Each participant that is alive, and the names that its workers answer."""

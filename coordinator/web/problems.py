@@ -17,6 +17,7 @@ from sqlalchemy.exc import DataError
 from amends.errors import PayloadError
 from coordinator.errors import (
     InvalidDefinition,
+    MovedSince,
     Quarantined,
     RedriveRefused,
     RemedyRefused,
@@ -84,6 +85,7 @@ KINDS: Mapping[str, Kind] = {
     "too-many-subscriptions": Kind(409, "There are as many subscriptions as there may be"),
     "remedy-refused": Kind(409, "This can't be done with the remedy as it stands"),
     "saga-quarantined": Kind(409, "The saga stands still: this release can't decide it"),
+    "moved-since": Kind(412, "The saga has moved since you looked at it"),
     "body-too-large": Kind(413, "The body is too large"),
     "wrong-content-type": Kind(415, "The body is not application/json"),
     "invalid-body": Kind(422, "The body does not say what it must"),
@@ -273,6 +275,7 @@ def handlers() -> ExceptionHandlersMap:
         UnknownRemedy: _Known("unknown-remedy"),
         RemedyRefused: _Known("remedy-refused"),
         Quarantined: _Known("saga-quarantined"),
+        MovedSince: _Known("moved-since"),
         StoreUnavailable: _Known("store-unavailable", "nothing was changed, or it is unknown whether: ask again"),
         TimeoutError: _Known("timed-out", "it may still be carried out: ask again, with the same idempotency key"),
         PayloadError: _Known("unreadable-body"),

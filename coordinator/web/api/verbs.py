@@ -3,12 +3,13 @@ and what may be asked instead."""
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Controller, Request, Response, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, HeaderParameter
 from pydantic import Field, StrictStr, StringConstraints
 
 from coordinator.saga.event import (
@@ -34,6 +35,12 @@ from coordinator.web.showing import allowed, allowed_of_step, show
 
 By = Annotated[StrictStr, StringConstraints(min_length=1, max_length=actor_chars_max, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Reason = Annotated[StrictStr, StringConstraints(min_length=1, max_length=1000)]
+IfMatch = Annotated[
+    str | None, HeaderParameter(name="If-Match", description='only if the saga\'s ETag still is this: `"7"`')
+]
+
+_entity_tag = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')  # of RFC 9110 §8.8.3
+_revision = re.compile(r'"\d{1,18}"', re.ASCII)
 
 refusals = documented(
     "unreadable-body",
@@ -43,6 +50,8 @@ refusals = documented(
     "unknown-saga",
     "verb-refused",
     "saga-quarantined",
+    "moved-since",
+    "bad-parameter",
     "timed-out",
 )
 step_refusals = {**refusals, **documented("unknown-saga", "unknown-step")}
@@ -87,10 +96,14 @@ class Verbs(Controller):
         status_code=202,
     )
     async def cancel(
-        self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], saga_id: FromPath[str]
+        self,
+        request: Request[Any, Any, Any],
+        desk: NamedDependency[Desk],
+        saga_id: FromPath[str],
+        if_match: IfMatch = None,
     ) -> Response[seen.Saga]:
         asked = await read_body(request, Asking, may_be_empty=True)
-        return await _ask(desk, saga_id, CancelRequested(_now(desk), *_who(request, asked)), begins=True)
+        return await _ask(desk, saga_id, if_match, CancelRequested(_now(desk), *_who(request, asked)), begins=True)
 
     @post(
         "/pause",
@@ -100,10 +113,14 @@ class Verbs(Controller):
         status_code=200,
     )
     async def pause(
-        self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], saga_id: FromPath[str]
+        self,
+        request: Request[Any, Any, Any],
+        desk: NamedDependency[Desk],
+        saga_id: FromPath[str],
+        if_match: IfMatch = None,
     ) -> Response[seen.Saga]:
         asked = await read_body(request, Asking, may_be_empty=True)
-        return await _ask(desk, saga_id, PauseRequested(_now(desk), *_who(request, asked)))
+        return await _ask(desk, saga_id, if_match, PauseRequested(_now(desk), *_who(request, asked)))
 
     @post(
         "/resume",
@@ -113,10 +130,14 @@ class Verbs(Controller):
         status_code=200,
     )
     async def resume(
-        self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], saga_id: FromPath[str]
+        self,
+        request: Request[Any, Any, Any],
+        desk: NamedDependency[Desk],
+        saga_id: FromPath[str],
+        if_match: IfMatch = None,
     ) -> Response[seen.Saga]:
         asked = await read_body(request, Asking, may_be_empty=True)
-        return await _ask(desk, saga_id, ResumeRequested(_now(desk), *_who(request, asked)))
+        return await _ask(desk, saga_id, if_match, ResumeRequested(_now(desk), *_who(request, asked)))
 
     @post(
         "/close",
@@ -126,10 +147,14 @@ class Verbs(Controller):
         status_code=200,
     )
     async def close(
-        self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], saga_id: FromPath[str]
+        self,
+        request: Request[Any, Any, Any],
+        desk: NamedDependency[Desk],
+        saga_id: FromPath[str],
+        if_match: IfMatch = None,
     ) -> Response[seen.Saga]:
         asked = await read_body(request, Overriding)
-        return await _ask(desk, saga_id, CloseRequested(_now(desk), *_who(request, asked)))
+        return await _ask(desk, saga_id, if_match, CloseRequested(_now(desk), *_who(request, asked)))
 
     @post(
         "/steps/{step:str}/retry",
@@ -139,7 +164,12 @@ class Verbs(Controller):
         status_code=202,
     )
     async def retry(
-        self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], saga_id: FromPath[str], step: FromPath[str]
+        self,
+        request: Request[Any, Any, Any],
+        desk: NamedDependency[Desk],
+        saga_id: FromPath[str],
+        step: FromPath[str],
+        if_match: IfMatch = None,
     ) -> Response[seen.Saga]:
         asked = await read_body(request, Retrying, may_be_empty=True)
         at, (by, reason) = _now(desk), _who(request, asked)
@@ -150,7 +180,7 @@ class Verbs(Controller):
                 raise Refusal("invalid-body", error.detail, errors=[error])
             check_payload(asked.input, "input")
             verb = RetryRequested(at, step, by, reason, asked.input)
-        return await _ask(desk, saga_id, verb, step=step, begins=True)
+        return await _ask(desk, saga_id, if_match, verb, step=step, begins=True)
 
     @post(
         "/steps/{step:str}/settle",
@@ -160,13 +190,18 @@ class Verbs(Controller):
         status_code=200,
     )
     async def settle(
-        self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], saga_id: FromPath[str], step: FromPath[str]
+        self,
+        request: Request[Any, Any, Any],
+        desk: NamedDependency[Desk],
+        saga_id: FromPath[str],
+        step: FromPath[str],
+        if_match: IfMatch = None,
     ) -> Response[seen.Saga]:
         asked = await read_body(request, Settling)
         check_payload(asked.result, "result")
         by, reason = _who(request, asked)
         verb = SettleRequested(_now(desk), step, asked.settlement, by, reason, asked.result)
-        return await _ask(desk, saga_id, verb, step=step)
+        return await _ask(desk, saga_id, if_match, verb, step=step)
 
     @post(
         "/steps/{step:str}/waive",
@@ -176,10 +211,15 @@ class Verbs(Controller):
         status_code=200,
     )
     async def waive(
-        self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], saga_id: FromPath[str], step: FromPath[str]
+        self,
+        request: Request[Any, Any, Any],
+        desk: NamedDependency[Desk],
+        saga_id: FromPath[str],
+        step: FromPath[str],
+        if_match: IfMatch = None,
     ) -> Response[seen.Saga]:
         asked = await read_body(request, Overriding)
-        return await _ask(desk, saga_id, WaiveRequested(_now(desk), step, *_who(request, asked)), step=step)
+        return await _ask(desk, saga_id, if_match, WaiveRequested(_now(desk), step, *_who(request, asked)), step=step)
 
     @post(
         "/steps/{step:str}/skip",
@@ -189,10 +229,15 @@ class Verbs(Controller):
         status_code=200,
     )
     async def skip(
-        self, request: Request[Any, Any, Any], desk: NamedDependency[Desk], saga_id: FromPath[str], step: FromPath[str]
+        self,
+        request: Request[Any, Any, Any],
+        desk: NamedDependency[Desk],
+        saga_id: FromPath[str],
+        step: FromPath[str],
+        if_match: IfMatch = None,
     ) -> Response[seen.Saga]:
         asked = await read_body(request, Overriding)
-        return await _ask(desk, saga_id, SkipRequested(_now(desk), step, *_who(request, asked)), step=step)
+        return await _ask(desk, saga_id, if_match, SkipRequested(_now(desk), step, *_who(request, asked)), step=step)
 
 
 def _now(desk: Desk) -> datetime:
@@ -204,15 +249,16 @@ def _who(request: Request[Any, Any, Any], asked: Asking | Overriding) -> tuple[s
 
 
 async def _ask(
-    desk: Desk, saga_id: str, verb: Verb, *, step: str | None = None, begins: bool = False
+    desk: Desk, saga_id: str, if_match: str | None, verb: Verb, *, step: str | None = None, begins: bool = False
 ) -> Response[seen.Saga]:
     """Let it happen and answer with the saga: 202 where something has only begun, 200 where it is done."""
+    revisions = revisions_of(if_match)
     detail = await desk.detail(saga_id)
     definition = await desk.definition_of(detail)
     if step is not None and step not in definition.by_name:
         raise Refusal("unknown-step", f"{definition.name} version {definition.version} has no step {step}")
     before(**_facts(detail.saga, step))
-    handled = await desk.handle(saga_id, verb)
+    handled = await desk.handle(saga_id, verb, revisions)
     if handled.refused is not None:
         at = verb.at
         may = allowed_of_step(definition, handled.saga, step, at) if step else allowed(definition, handled.saga, at)
@@ -222,6 +268,16 @@ async def _ask(
     asking = step is not None and handled.saga.step(step).inquiry is not None
     status_code = 202 if (begins and not handled.saga.final) or asking else 200
     return Response(saga, status_code=status_code, headers={"ETag": f'"{saga.revision}"'})
+
+
+def revisions_of(if_match: str | None) -> frozenset[int] | None:
+    """The revisions that an If-Match names (RFC 9110 §13.1.1); None: any. A weak tag matches nothing."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    tags = [tag.strip() for tag in if_match.split(",")]
+    if not all(_entity_tag.fullmatch(tag) for tag in tags):
+        raise Refusal("bad-parameter", 'If-Match holds entity tags, as a saga\'s ETag is: "7"')
+    return frozenset(int(tag.strip('"')) for tag in tags if _revision.fullmatch(tag))
 
 
 def _facts(saga: Saga, step: str | None) -> dict[str, Any]:
