@@ -13,6 +13,7 @@ CoordinatorError
 ├── UnknownRemedy        theirs: no such remedy
 ├── RemedyRefused        theirs: a remedy that has been decided otherwise, or isn't in effect
 ├── RedriveRefused       theirs: a dead letter that can't be sent again or discarded now
+├── MovedSince           nobody's: the saga is no longer at the revision for which something was asked
 ├── Disbelieved          theirs: a reply from who can't have carried out the command
 ├── Quarantined          ours: this one saga can't be decided; it stands still and the others go on
 └── StoreUnavailable     the database can't be reached now; nothing was changed, or it is unknown; repeat it

@@ -57,7 +57,7 @@ async def test_what_is_no_entity_tag_is_said_to_be_none(site: Site, if_match: st
 def test_weak_tags_and_those_of_others_match_nothing() -> None:
     assert revisions_of(None) is None
     assert revisions_of("*") is None
-    assert revisions_of('"3", "12"') == {3, 12}
+    assert revisions_of('"3", "12"') == frozenset({3, 12})
     assert revisions_of('W/"3", "a5"') == frozenset()
     with pytest.raises(Refusal):
         revisions_of('"3",')
