@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from amends import rows
 from amends.broker import Address, Broker, Confirm, Consumer, Lane
 from amends.inbox import SqlInbox
 from amends.message import decode
@@ -96,11 +97,27 @@ class Listener:
             self.straight(statement)
             return await run(straight, statement, parameters)
 
+        inbox = rows._Straight
+        inbox_run, inbox_execute = inbox.run, inbox._execute
+
+        async def noted_of_inbox(straight: rows._Straight, statement: rows.Statement, records: str) -> Any:
+            text = rows._text(statement)
+            self.participants.statements[text] += 1
+            self._open.setdefault(id(straight), set()).add(text)
+            return await inbox_run(straight, statement, records)
+
+        async def ended(straight: rows._Straight, text: str) -> None:
+            if not text.startswith("BEGIN"):
+                self.participants.transactions[frozenset(self._open.pop(id(straight), set()))] += 1
+            await inbox_execute(straight, text)
+
         Straight.run = noted  # type: ignore[method-assign, assignment]
+        inbox.run, inbox._execute = noted_of_inbox, ended  # type: ignore[method-assign, assignment]
         try:
             yield
         finally:
             Straight.run = run  # type: ignore[method-assign]
+            inbox.run, inbox._execute = inbox_run, inbox_execute  # type: ignore[method-assign]
             for name in heard:
                 sa.event.remove(Engine, name, getattr(self, name))
 

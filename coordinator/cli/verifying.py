@@ -7,13 +7,14 @@ was read. One saga and one page of its history are in memory at a time.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 from coordinator.definitions import Definitions
 from coordinator.errors import CoordinatorError, StoreUnavailable
-from coordinator.saga.record import dump, dump_saga, dump_step, load_event
+from coordinator.saga.record import dump_saga, dump_step, load_event
 from coordinator.saga.state import Saga
 from coordinator.saga.transition import decide
 from coordinator.store.database import Database
@@ -149,13 +150,21 @@ def _differences(stored: StoredSaga, saga: Saga, replayed: Saga) -> Iterator[Dif
         yield from _fields(f"step {name}: ", dump_step(there) if there else {}, dump_step(follows) if follows else {})
     paused_at = saga.paused.since if saga.paused else None
     expected = {**{name: getattr(saga, name) for name in stored.columns if name != "paused_at"}, "paused_at": paused_at}
-    yield from _fields("column ", dump(stored.columns), dump(expected))
+    yield from _fields("column ", stored.columns, expected)
     statuses = {name: run.status.value for name, run in saga.steps.items()}
     yield from _fields("column status of step ", dict(stored.step_statuses), statuses)
 
 
-def _fields(where: str, stored: dict[str, Any], replayed: dict[str, Any]) -> Iterator[Difference]:
+def _fields(where: str, stored: Mapping[str, Any], replayed: Mapping[str, Any]) -> Iterator[Difference]:
     for name in sorted({*stored, *replayed}):
         one, other = stored.get(name), replayed.get(name)
         if one != other:
-            yield Difference(where + name, repr(one)[:value_chars_max], repr(other)[:value_chars_max])
+            yield Difference(where + name, _shown(one), _shown(other))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, datetime):
+        value = value.isoformat()
+    elif isinstance(value, str):
+        value = str(value)  # a word of ours among them
+    return repr(value)[:value_chars_max]
