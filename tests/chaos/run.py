@@ -22,6 +22,7 @@ from tests.chaos.evidence import Evidence, connected, quiet_queues, read, take_n
 from tests.chaos.fleet import Fleet, Member, definition
 from tests.chaos.load import Load, Order, orders, start_all
 
+outbox_seconds = 60.0  # what a dead coordinator had sent is sent again once its lease is over, and only then forgotten
 queues_quiet_seconds = 20.0  # the management API tells the depths of some seconds ago
 look_seconds = 0.25
 
@@ -90,6 +91,8 @@ async def run(ground: Ground, weather: Weather, *, tell: Callable[[str], None]) 
         wanted = list(orders(weather.orders, weather.seed))
         load = Load()
         await _storm(fleet, ground, weather, wanted, load, summary, tell)
+        tell("waiting for the outbox")
+        await _sent(fleet)
         tell("waiting for the queues")
         vhost = unquote(urlsplit(ground.rabbitmq_url).path.removeprefix("/")) or "/"
         queues = await quiet_queues(ground.management_url, vhost, seconds=queues_quiet_seconds)
@@ -149,6 +152,14 @@ async def _storm(
     if not killing.cancelled():
         killing.result()
     summary.seconds_to_settle = time.monotonic() - began
+
+
+async def _sent(fleet: Fleet) -> None:
+    """Until nothing is left to send. Should something be for ever, the checker says so."""
+    with suppress(TimeoutError):
+        async with connected(fleet.coordinator_url) as connection, asyncio.timeout(outbox_seconds):
+            while await connection.fetchval("SELECT EXISTS (SELECT FROM outbox)"):  # noqa: ASYNC110  # another process
+                await asyncio.sleep(look_seconds)
 
 
 async def _kill(fleet: Fleet, ground: Ground, weather: Weather, load: Load, summary: Summary) -> None:
