@@ -16,7 +16,7 @@ from sqlalchemy.engine.interfaces import Dialect as Driver
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.types import TypeEngine
 
-from amends.database import check_still_open, encrypted
+from amends.database import encrypted, notice_ends
 from coordinator.errors import UnsupportedDatabase
 from coordinator.store.connecting import prepare_sqlite
 from coordinator.store.encoding import encode
@@ -309,7 +309,7 @@ class Postgres(Dialect):
             isolation_level=isolation,
             connect_args={**timeouts, **tls, "server_settings": server_settings},
         )
-        sa.event.listen(engine.sync_engine, "checkout", check_still_open)
+        notice_ends(engine)
         return engine
 
     def lock_schema(self, connection: sa.Connection) -> None:

@@ -78,6 +78,11 @@ class Straight:
             if closed:
                 raise ConnectionError(str(error)) from error
             raise
+        except (
+            asyncpg.InternalClientError
+        ) as error:  # the server has said that it ends the connection, and not yet done so
+            await self._drop(kept)
+            raise ConnectionError(str(error)) from error
         except BaseException:  # it was cut short: what the connection would say next is anybody's guess
             await self._drop(kept)
             raise

@@ -9,6 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
+# What PostgreSQL says before it ends a connection: an ErrorResponse of severity FATAL, code admin_shutdown.
+_fields = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
+shutdown_of_postgres = b"E" + struct.pack("!i", 4 + len(_fields)) + _fields
+
 
 class Proxy:
     """Forwards to one host and port. While `open` is not set nothing passes, in both directions, and nothing is cut."""
@@ -68,10 +72,13 @@ class Proxy:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 
-    def say(self, frame: bytes) -> None:
-        """Tell every client something in the broker's name. Only while the broker itself is silent."""
+    async def say(self, frame: bytes) -> None:
+        """Tell every client something in the server's name. Only while the server itself is silent. A client in this
+        loop has read it on return."""
         for writer in self._clients:
             writer.write(frame)
+        for _ in range(10):  # rounds of the loop
+            await asyncio.sleep(0)
 
     async def stop(self) -> None:
         self.reset()
@@ -82,7 +89,7 @@ class Proxy:
 
 @asynccontextmanager
 async def proxied(url: str, port: int = 0) -> AsyncIterator[Proxy]:
-    """A proxy in front of a broker's URL, on a port of its own or on the given one."""
+    """A proxy in front of a server's URL, on a port of its own or on the given one."""
     proxy = Proxy(url)
     server = await proxy.start(port)
     try:

@@ -343,13 +343,13 @@ async def test_a_broker_that_asks_for_a_pause_gets_one_and_keeps_its_connections
         broker = await RabbitBroker.connect(proxy.url, name="test")
         try:
             await publish_until_confirmed(broker, payment, b"x")
-            proxy.say(connection_blocked)
+            await proxy.say(connection_blocked)
             async with asyncio.timeout(patience_seconds):
                 while await broker.publish(payment, b"x") is not Confirm.UNSENT:
                     pass
             assert {await broker.publish(payment, b"x") for _ in range(publisher.misses_max * 2)} == {Confirm.UNSENT}
             assert not broker.connected
-            proxy.say(connection_unblocked)
+            await proxy.say(connection_unblocked)
             answers = await publish_until_confirmed(broker, payment, b"x")
             assert set(answers) <= {Confirm.UNSENT}
             assert proxy.accepted == 2

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from amends import Answer, Participant
 from amends.database import open_engine
 from amends.inbox import SqlInbox
+from tests.broker.proxy import proxied, shutdown_of_postgres
 from tests.sdk.shop import action
 
 Deed = Callable[[], Awaitable[None]]
@@ -74,6 +75,19 @@ async def test_a_connection_cut_while_the_handler_runs_is_a_new_transaction(till
     assert (reply.answer, reply.result) == (Answer.SUCCEEDED, {"charged": 2})
     assert await till.participant.answer(action()) == reply
     assert till.charged == 2
+
+
+async def test_a_connection_that_is_about_to_be_cut_is_a_new_transaction_too(fresh_postgres_url: str) -> None:
+    async with proxied(fresh_postgres_url) as proxy:
+        engine = open_engine(proxy.url)
+        await SqlInbox(engine).create()
+        till = Till(engine)
+        till.deeds = [lambda: proxy.say(shutdown_of_postgres)]
+        assert (await till.participant.answer(action())).result == {"charged": 2}
+
+        await proxy.say(shutdown_of_postgres)  # between two commands
+        assert (await till.participant.answer(action(saga_id="b"))).result == {"charged": 3}
+        await engine.dispose()
 
 
 async def test_a_connection_cut_while_the_handlers_of_many_run_takes_them_apart(till: Till) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from coordinator.errors import StoreUnavailable
 from coordinator.store.database import Database
 from coordinator.store.straight import Straight
+from tests.broker.proxy import proxied, shutdown_of_postgres
 
 number = sa.select(sa.bindparam("number", type_=sa.BigInteger).label("number"))
 asleep = sa.select(sa.func.pg_sleep(30))
@@ -53,6 +55,8 @@ async def test_a_connection_that_the_server_ends_is_replaced(database: Database)
     async with database.begin() as connection:
         await connection.execute(sa.select(sa.func.pg_terminate_backend(ended)))
         await _until_gone(connection, ended)
+    with suppress(StoreUnavailable):  # if the end has not come by yet
+        assert await _pid(database) != ended
     assert await _pid(database) != ended
 
     ended = await _pid(database)
@@ -63,6 +67,24 @@ async def test_a_connection_that_the_server_ends_is_replaced(database: Database)
     with pytest.raises(StoreUnavailable):
         await sleeping
     assert await _pid(database) != ended
+
+
+async def test_a_connection_that_the_server_is_about_to_end_passes_and_is_not_used_again(
+    fresh_postgres_url: str,
+) -> None:
+    async with proxied(fresh_postgres_url) as proxy, Database.open(proxy.url) as database:
+        ending = await _pid(database)
+        await proxy.say(shutdown_of_postgres)
+        with pytest.raises(StoreUnavailable):
+            await _pid(database)
+        assert await _pid(database) != ending
+
+        async with database.begin() as connection:
+            await connection.execute(who)
+        await proxy.say(shutdown_of_postgres)
+        with pytest.raises(StoreUnavailable):
+            async with database.begin() as connection:
+                await connection.execute(who)
 
 
 async def test_one_that_is_given_up_leaves_no_answer_for_the_next(database: Database) -> None:

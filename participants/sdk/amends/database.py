@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import asyncpg
 from sqlalchemy import (
     ColumnElement,
     Insert,
@@ -29,7 +30,7 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.engine import URL, Connection, ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -116,17 +117,35 @@ def _open_postgres(parts: URL, connections: int) -> AsyncEngine:
             **tls,
         },
     )
-    event.listen(engine.sync_engine, "checkout", check_still_open)
+    notice_ends(engine)
     return engine
 
 
-def check_still_open(connection: Any, _record: Any, _borrowed: Any) -> None:
+def notice_ends(engine: AsyncEngine) -> None:
+    """Of connections that the server has ended: they are replaced, or errors say that they are lost."""
+    event.listen(engine.sync_engine, "checkout", _check_still_open)
+    event.listen(engine.sync_engine, "handle_error", _tell_of_an_end, retval=True)
+
+
+def _check_still_open(connection: Any, _record: Any, _borrowed: Any) -> None:
     """Before a connection of the pool is used: one that the server has ended is replaced, and so are all like it.
 
     The driver knows, without a word on the wire. Asking the server would take three round trips, each time.
     """
     if connection.driver_connection.is_closed():
         raise InvalidatePoolError
+
+
+def _tell_of_an_end(context: ExceptionContext) -> BaseException | None:
+    """For `handle_error`: the server has said that it ends a connection, and its end has not arrived yet.
+
+    Until then the driver calls the connection open and refuses every statement, by an error that SQLAlchemy does not
+    know.
+    """
+    if not isinstance(context.original_exception, asyncpg.InternalClientError):
+        return None
+    context.is_disconnect = True
+    return DBAPIError(context.statement, None, context.original_exception, connection_invalidated=True)
 
 
 def _open_sqlite(url: str, connections: int) -> AsyncEngine:

@@ -102,6 +102,10 @@ class _Straight:
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             lost = self._driver.is_closed()
             raise DBAPIError(None, None, error, connection_invalidated=lost) from error
+        except (
+            asyncpg.InternalClientError
+        ) as error:  # the server has said that it ends the connection, and not yet done so
+            raise DBAPIError(None, None, error, connection_invalidated=True) from error
 
 
 @cache
