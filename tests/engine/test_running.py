@@ -222,13 +222,16 @@ async def test_a_corrupt_saga_stands_still_and_the_others_go_on(house: House) ->
     """EC-47."""
     import sqlalchemy as sa
 
-    app = await house.coordinator()
-    definition = await app.definitions.register(chain, "test")
-    corrupt, sound = await start(app, definition), await start(app, definition)
-    async with app.database.begin() as connection:
+    house.settings.lease_seconds = 1.0
+    before = await house.coordinator()
+    definition = await before.definitions.register(chain, "test")
+    corrupt, sound = await start(before, definition), await start(before, definition)
+    async with before.database.begin() as connection:
         await connection.execute(
             sa.text("UPDATE sagas SET record = :record WHERE id = :id"), {"record": "{}", "id": corrupt}
         )
+    await house.stop(before)
+    app = await house.coordinator()  # which remembers neither
     await house.puppets(chain)
     assert (await final(app, sound)).status is SagaStatus.COMPLETED
     with pytest.raises(Quarantined):
