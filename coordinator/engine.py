@@ -1,7 +1,8 @@
 """How a saga moves: whatever has happened to whichever sagas is loaded, decided and committed in one transaction.
 
-The batch is whatever waits when the last one is done: one event when little happens, hundreds under load, and never a
-timer in between. Who loses a compare-and-set loads and decides again, which costs nothing because deciding is pure.
+The batch is whatever waits when the last one is done and a moment has passed that is measured by it: one event when
+little happens, which waits for nothing, and hundreds under load. Who loses a compare-and-set loads and decides again,
+which costs nothing because deciding is pure.
 """
 
 from __future__ import annotations
@@ -147,7 +148,8 @@ class Engine:
         while True:
             batch = await lane.take(batch_max)
             try:
-                await uncut(work(batch))
+                with lane.linger.working():
+                    await uncut(work(batch))
             except asyncio.CancelledError:
                 for job in batch:
                     if not job.done.done():

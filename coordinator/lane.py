@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from typing import Any, Generic, Protocol, TypeVar
 
+from amends.linger import Linger
+
 waiting_max = 20_000  # jobs that may wait in memory; beyond it the caller waits
 
 
@@ -20,9 +22,11 @@ T = TypeVar("T", bound=Job)
 
 
 class Lane(Generic[T]):
-    """Jobs that wait, oldest first, bounded. `take` returns all that wait, up to a limit."""
+    """Jobs that wait, oldest first, bounded. `take` returns all that wait, up to a limit, and lets
+    them become more for a moment where it was just asked."""
 
     def __init__(self) -> None:
+        self.linger = Linger()  # who takes a batch works on it
         self._waiting: deque[T] = deque()
         self._some = asyncio.Event()
         self._room = asyncio.Event()
@@ -47,6 +51,7 @@ class Lane(Generic[T]):
 
     async def take(self, limit: int) -> list[T]:
         await self._some.wait()
+        await self.linger.wait()
         taken = [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
         self._room.set()
         if not self._waiting:

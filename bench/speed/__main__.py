@@ -43,6 +43,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.speed", description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
     add("--in-flight", type=int, default=200, help="sagas at a time")
+    add("--per-second", type=float, default=0.0, help="sagas offered a second, instead of so many at a time")
     add("--seconds", type=float, default=10.0, help="how long each measurement lasts")
     add("--warm-seconds", type=float, default=4.0, help="how long sagas run before anything is counted")
     add("--rounds", type=int, default=1, help="how often it is measured, with everything begun anew")
@@ -98,7 +99,7 @@ async def _once(servers: Servers, shape: Shape, source: Path, told: argparse.Nam
         return await measure(
             product,
             servers.dsn,
-            Demand(told.in_flight, fails=told.fails),
+            Demand(0 if told.per_second else told.in_flight, told.per_second, told.fails),
             seconds=told.seconds,
             warm_seconds=told.warm_seconds + told.hold,
         )

@@ -19,6 +19,7 @@ from amends.broker import Address, Broker, Consumer, Delivery
 from amends.errors import BrokerClosed, InboxUnavailable
 from amends.heartbeat import Heartbeats
 from amends.held import Commands, Hand, Held, KeyLocks
+from amends.linger import Linger
 from amends.message import Command, Heartbeat, Reply, Unreadable, decode, frame, items_max
 from amends.payload import parse
 from amends.sharing import together_max
@@ -75,6 +76,7 @@ class Serving:
         self._commands = Commands()
         self._shared: deque[tuple[Held, Command]] = deque()  # that wait to be answered together
         self._sharing = 0
+        self._linger = Linger()
         self._consumer: Consumer | None = None
         self._stopping = asyncio.Event()
         self._group = asyncio.TaskGroup()
@@ -206,7 +208,8 @@ class Serving:
                     self._commands.turn(command, working=True)
                     try:
                         arrived(held.delivery.published_at)
-                        reply = await self._served.answer(command)
+                        with self._linger.working():
+                            reply = await self._served.answer(command)
                         return _proven(reply, command)
                     finally:
                         self._commands.turn(command, working=False)
@@ -225,9 +228,11 @@ class Serving:
         """Answer whatever waits, as long as anything does."""
         try:
             while self._shared:
+                await self._linger.wait()
                 async with self._slots:
                     some = self._next_shared()
-                    replies = await self._answer_together(some)
+                    with self._linger.working():
+                        replies = await self._answer_together(some)
                 for place, (held, command) in enumerate(some):
                     if replies is None:
                         self._start(self._work_through(held, [command]))

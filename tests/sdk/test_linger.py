@@ -1,0 +1,57 @@
+"""Who works in batches lets the next one grow for as long as the last one deserves. The clock jumps."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from amends.linger import Linger, linger_seconds_max, times
+from bench.diagnosis.loop import run
+
+
+def _waited(work_seconds: float, apart_seconds: float) -> float:
+    """How long the next batch was kept waiting that was there so long after one that took so long."""
+
+    async def both() -> float:
+        linger, loop = Linger(), asyncio.get_running_loop()
+        await linger.wait()
+        assert loop.time() == 0.0, "the first waits for nobody"
+        with linger.working():
+            await asyncio.sleep(work_seconds)
+        await asyncio.sleep(apart_seconds)
+        came = loop.time()
+        await linger.wait()
+        return loop.time() - came
+
+    return run(both())
+
+
+@pytest.mark.parametrize(
+    ("work_ms", "apart_ms", "waited_ms"),
+    [
+        (2, 0, 2 * times),
+        (2, 1, 2 * times - 1),
+        (2, 20, 0),  # it is alone
+        (500, 0, linger_seconds_max * 1000),  # never longer, however slow a handler is
+        (0, 0, 0),
+    ],
+)
+def test_the_next_batch_waits_a_few_times_as_long_as_the_last_one_took(
+    work_ms: float, apart_ms: float, waited_ms: float
+) -> None:
+    assert _waited(work_ms / 1000, apart_ms / 1000) * 1000 == pytest.approx(waited_ms)
+
+
+def test_work_that_failed_counts_as_work() -> None:
+    async def failing() -> float:
+        linger, loop = Linger(), asyncio.get_running_loop()
+        with suppress(ValueError), linger.working():
+            await asyncio.sleep(0.001)
+            raise ValueError("no")
+        ended = loop.time()
+        await linger.wait()
+        return loop.time() - ended
+
+    assert run(failing()) == pytest.approx(0.001 * times)
