@@ -61,6 +61,7 @@ class Beginning:
 
 @dataclass(slots=True)
 class _Start:
+    saga_id: str
     new: NewSaga
     move: Move
     done: asyncio.Future[Creation]
@@ -148,7 +149,7 @@ class Engine:
         while True:
             batch = await lane.take(batch_max)
             try:
-                with lane.linger.working():
+                with lane.linger.working(job.saga_id for job in batch):
                     await uncut(work(batch))
             except asyncio.CancelledError:
                 for job in batch:
@@ -185,7 +186,7 @@ class Engine:
             notices=self._notices(move),
             **move.standing(),
         )
-        return _Start(new, move, asyncio.get_running_loop().create_future())
+        return _Start(saga.id, new, move, asyncio.get_running_loop().create_future())
 
     async def _create(self, batch: list[_Start]) -> None:
         try:
@@ -217,7 +218,7 @@ class Engine:
 
     async def _move_once(self, batch: list[Job]) -> None:
         ids = list(dict.fromkeys(job.saga_id for job in batch))
-        # Replies alone: whoever asks for something, or sees to a clock, is told of the saga as it is kept.
+        # Replies alone: whoever asks for something, or sees to a clock, is told of a saga as it is kept.
         asked = {job.saga_id for job in batch if not isinstance(job.event, Replied)}
         remembered = {one: known for one in ids if one not in asked and (known := self._remembered.get(one))}
         unknown = [saga_id for saga_id in ids if saga_id not in remembered]

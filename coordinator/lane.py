@@ -12,8 +12,10 @@ waiting_max = 20_000  # jobs that may wait in memory; beyond it the caller waits
 
 
 class Job(Protocol):
-    """Something to be done, whose caller waits for `done`."""
+    """Something to be done to a saga, whose caller waits for `done`."""
 
+    @property
+    def saga_id(self) -> str: ...
     @property
     def done(self) -> asyncio.Future[Any]: ...
 
@@ -23,7 +25,7 @@ T = TypeVar("T", bound=Job)
 
 class Lane(Generic[T]):
     """Jobs that wait, oldest first, bounded. `take` returns all that wait, up to a limit, and lets
-    them become more for a moment where it was just asked."""
+    them become more for a moment if others were just worked on."""
 
     def __init__(self) -> None:
         self.linger = Linger()  # who takes a batch works on it
@@ -51,7 +53,7 @@ class Lane(Generic[T]):
 
     async def take(self, limit: int) -> list[T]:
         await self._some.wait()
-        await self.linger.wait()
+        await self.linger.wait(job.saga_id for job in self._waiting)
         taken = [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
         self._room.set()
         if not self._waiting:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 
 import pytest
@@ -11,18 +12,18 @@ from amends.linger import Linger, linger_seconds_max, times
 from bench.diagnosis.loop import run
 
 
-def _waited(work_seconds: float, apart_seconds: float) -> float:
-    """How long the next batch was kept waiting that was there so long after one that took so long."""
+def _waited(work_seconds: float, apart_seconds: float, next_ones: Sequence[str] = ("b", "c")) -> float:
+    """How long the next batch was kept waiting that was there so long after one of a and b that took so long."""
 
     async def both() -> float:
         linger, loop = Linger(), asyncio.get_running_loop()
-        await linger.wait()
+        await linger.wait(["a"])
         assert loop.time() == 0.0, "the first waits for nobody"
-        with linger.working():
+        with linger.working(["a", "b"]):
             await asyncio.sleep(work_seconds)
         await asyncio.sleep(apart_seconds)
         came = loop.time()
-        await linger.wait()
+        await linger.wait(next_ones)
         return loop.time() - came
 
     return run(both())
@@ -44,14 +45,19 @@ def test_the_next_batch_waits_a_few_times_as_long_as_the_last_one_took(
     assert _waited(work_ms / 1000, apart_ms / 1000) * 1000 == pytest.approx(waited_ms)
 
 
+@pytest.mark.parametrize("next_ones", [["a"], ["b", "a"]])
+def test_a_saga_that_is_alone_waits_for_nobody(next_ones: Sequence[str]) -> None:
+    assert _waited(0.002, 0, next_ones) == 0
+
+
 def test_work_that_failed_counts_as_work() -> None:
     async def failing() -> float:
         linger, loop = Linger(), asyncio.get_running_loop()
-        with suppress(ValueError), linger.working():
+        with suppress(ValueError), linger.working(["a"]):
             await asyncio.sleep(0.001)
             raise ValueError("no")
         ended = loop.time()
-        await linger.wait()
+        await linger.wait(["b"])
         return loop.time() - ended
 
     assert run(failing()) == pytest.approx(0.001 * times)

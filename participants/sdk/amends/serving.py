@@ -208,7 +208,7 @@ class Serving:
                     self._commands.turn(command, working=True)
                     try:
                         arrived(held.delivery.published_at)
-                        with self._linger.working():
+                        with self._linger.working([command.saga_id]):
                             reply = await self._served.answer(command)
                         return _proven(reply, command)
                     finally:
@@ -228,10 +228,10 @@ class Serving:
         """Answer whatever waits, as long as anything does."""
         try:
             while self._shared:
-                await self._linger.wait()
+                await self._linger.wait(command.saga_id for _, command in self._shared)
                 async with self._slots:
                     some = self._next_shared()
-                    with self._linger.working():
+                    with self._linger.working(command.saga_id for _, command in some):
                         replies = await self._answer_together(some)
                 for place, (held, command) in enumerate(some):
                     if replies is None:
