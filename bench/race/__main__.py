@@ -103,6 +103,9 @@ async def _ask(lab: Lab, name: str) -> None:
     except Exception as error:
         lab.parts[-1].failed = f"{type(error).__name__}: {error}"[:2000]
         _tell(f"{name} has failed: {lab.parts[-1].failed}")
+    except BaseException:
+        lab.parts[-1].failed = "the run was cut short"
+        raise
 
 
 def _report(lab: Lab, where: Circumstances, told: argparse.Namespace) -> None:

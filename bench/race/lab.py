@@ -44,10 +44,11 @@ class Lab:
         kinds: Sequence[Kind] = ("busy", "alone"),
         fails: bool = False,
         limits: Sequence[Entry] = (),
+        pace: Pace | None = None,
     ) -> None:
         """Let them take turns, and compare the first with each of the others, but for the limits."""
         async with started([*entries, *limits], part, self.tell) as there:
-            await race(there, part, self.pace, self.servers.dsn, self.tell, kinds=kinds, fails=fails)
+            await race(there, part, pace or self.pace, self.servers.dsn, self.tell, kinds=kinds, fails=fails)
         first, *others = [entry.name for entry in entries]
         part.compare(first, others)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 from bench.race.backlog import backlog
 from bench.race.dbos import Dbos
@@ -15,12 +16,13 @@ from bench.race.ours import Form, diamond, in_a_row_of_four, long, wide
 from bench.race.overload import overload
 from bench.race.restate import Restate
 from bench.race.results import Fact
-from bench.race.rounds import Entry, started
+from bench.race.rounds import Entry, quicker, started
 from bench.speed import shop
 from bench.speed.product import Shape
 
 own = "Amends"
 steps_of_many = 100
+turns_of_many = 3.0  # times as long as others: a saga of so many takes seconds
 
 
 def _floor(lab: Lab) -> Entry:
@@ -80,25 +82,26 @@ async def shapes(lab: Lab) -> None:
 async def inbox(lab: Lab) -> None:
     part = lab.part("inbox", "What does it cost that participants remember, in PostgreSQL, what they did?")
     without = Entry("without inboxes", lab.ours("forgetful", Shape(inbox=False)))
-    await lab.race(part, [Entry("with inboxes", lab.ours("inbox")), without])
+    await lab.race(part, [Entry("with inboxes", lab.ours("inbox")), without], kinds=("busy",))
 
 
 async def coordinators(lab: Lab) -> None:
     part = lab.part("coordinators", "Two coordinators beside one.")
     two = Entry("two", lab.ours("two", Shape(coordinators=2)))
-    await lab.race(part, [two, Entry("one", lab.ours("one"))])
+    await lab.race(part, [two, Entry("one", lab.ours("one"))], kinds=("busy",))
 
 
 async def workers(lab: Lab) -> None:
     part = lab.part("workers", "Four workers of each participant beside one.")
     four = Entry("four of each", lab.ours("four", Shape(workers_each=4)))
-    await lab.race(part, [four, Entry("one of each", lab.ours("one"))])
+    await lab.race(part, [four, Entry("one of each", lab.ours("one"))], kinds=("busy",))
 
 
 async def grown(lab: Lab) -> None:
     part = lab.part("grown", f"Does it matter that {lab.grown_sagas:,} sagas have finished before?")
     full = Form(await lab.grown(), shop.document(), lab.in_flight)
-    await lab.race(part, [Entry(f"{lab.grown_sagas:,} finished", full), Entry("none finished", lab.ours("fresh"))])
+    entries = [Entry(f"{lab.grown_sagas:,} finished", full), Entry("none finished", lab.ours("fresh"))]
+    await lab.race(part, entries, kinds=("busy",))
 
 
 async def many_steps(lab: Lab) -> None:
@@ -107,7 +110,8 @@ async def many_steps(lab: Lab) -> None:
     async with started([Entry(own, product)], part, lab.tell):
         forms = {"wide": wide(steps_of_many), "long": long(steps_of_many)}
         entries = [Entry(name, Form(product, one, 8)) for name, one in forms.items()]
-        await lab.race(part, entries, kinds=("busy", "alone"))
+        pace = replace(quicker(lab.pace, turns_of_many), rounds=min(lab.pace.rounds, 3))
+        await lab.race(part, entries, pace=pace)
     for name in forms:
         sagas = part.median(name, "busy", "sagas_per_second")
         if sagas is not None:

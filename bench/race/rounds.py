@@ -133,7 +133,7 @@ def _told(part: Part, turn: int, entry: Entry, kind: Kind, found: Figures) -> st
 
 
 def quicker(pace: Pace, share: float) -> Pace:
-    """Each turn that much shorter."""
+    """Each turn that share of its length."""
     return replace(
         pace,
         busy_seconds=pace.busy_seconds * share,
