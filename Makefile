@@ -41,7 +41,7 @@ chaos: $(INSTALLED) ## Kill servers, coordinators and participants under load, a
 	$(BIN)/python -m tests.servers
 	$(BIN)/python -m tests.chaos
 
-bench: $(INSTALLED) ## Sagas a second beside the limits, DBOS and Restate; writes docs/performance.md: twenty minutes
+bench: $(INSTALLED) ## Sagas a second beside the limits, DBOS and Restate; writes docs/performance.md: half an hour
 	$(BIN)/python -m tests.servers
 	PYTHONPATH=.:participants/sdk $(BIN)/python -m bench.race --write
 

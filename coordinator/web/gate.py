@@ -1,5 +1,5 @@
-"""What every request passes first, and every answer last: the base path, the headers that all answers have, and the
-entry in the audit, which is durable before an answer says that something was done.
+"""What every request passes first, and every answer last: the base path, the headers that all answers have, HEAD, which
+is GET without a body, and the entry in the audit, which is durable before an answer says that something was done.
 
 Under a base path both addresses work, with it and without: some proxies take it off, others leave it on, and probes ask
 the process itself. Paths in answers are relative to the base path, but for `Location` and `Link`, which are HTTP's own.
@@ -10,10 +10,11 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from litestar import Litestar
 from litestar.enums import ScopeType
-from litestar.types import Message, Receive, Scope, Send
+from litestar.types import HTTPScope, Message, Receive, Scope, Send
 
 from coordinator.web.asking import Asking, at_hand
 
@@ -43,6 +44,10 @@ class Gate(Litestar):
             scope["path"] = path[len(base) :] or "/"
             scope["raw_path"] = scope["raw_path"][len(base) :] or b"/"
 
+        bare = scope["method"] == "HEAD"
+        if bare:  # what GET would answer, without its body: a copy, for the server has to know which it was
+            scope = cast("HTTPScope", {**scope, "method": "GET"})
+
         now = _begun(scope)
         at_hand.set(now)
 
@@ -52,7 +57,11 @@ class Gate(Litestar):
                     await self.record(now, scope["path"], message["status"])
                 own = (b"x-request-id", now.request_id.encode())
                 message["headers"] = [*_dressed(list(message["headers"]), base.encode(), secure=self.secure), own]
+            elif bare:
+                return
             await send(message)
+            if bare:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
 
         await super().__call__(scope, receive, sent)
 

@@ -227,7 +227,9 @@ def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[dic
     if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _unhandled(request, error)
     slug = _of_status.get(error.status_code, "bad-request")
-    headers = dict(error.headers or {})  # of a 405, what is allowed
+    headers = dict(error.headers or {})
+    if "GET" in (allowed := headers.get("allow", headers.get("Allow", ""))):  # whatever knows GET knows HEAD
+        headers = {"Allow": f"{allowed}, HEAD"}
     errors = []
     if error.status_code == HTTPStatus.BAD_REQUEST and isinstance(error.extra, list):
         slug = "bad-parameter"

@@ -184,14 +184,30 @@ async def test_what_is_not_json_by_its_own_word_is_refused(hostile: Site) -> Non
 
 async def test_a_method_that_a_resource_does_not_know_is_told_which_it_does(hostile: Site) -> None:
     for method, path, allowed in (
-        ("DELETE", "/v1/sagas", {"GET", "POST", "OPTIONS"}),
-        ("PUT", "/v1/definitions/chain", {"GET", "OPTIONS"}),
+        ("DELETE", "/v1/sagas", {"GET", "HEAD", "POST", "OPTIONS"}),
+        ("PUT", "/v1/definitions/chain", {"GET", "HEAD", "OPTIONS"}),
         ("GET", "/v1/definitions/validate", {"POST", "OPTIONS"}),
-        ("TRACE", "/livez", {"GET", "OPTIONS"}),
+        ("HEAD", "/v1/definitions/validate", {"POST", "OPTIONS"}),
+        ("TRACE", "/livez", {"GET", "HEAD", "OPTIONS"}),
     ):
         response = await hostile.http.request(method, path)
-        problem_of(response, 405, "method-not-allowed")
+        assert response.status_code == 405
+        if method != "HEAD":
+            problem_of(response, 405, "method-not-allowed")
         assert {one.strip() for one in response.headers["allow"].split(",")} == allowed
+
+
+async def test_head_is_get_without_a_body(hostile: Site) -> None:
+    for path in ("/", "/livez", "/v1/sagas?limit=1", "/v1/sagas/nobody", "/v1/nothing", "/v1/sagas?limit=no"):
+        whole, bare = await hostile.http.get(path), await hostile.http.head(path)
+        assert (bare.status_code, bare.content) == (whole.status_code, b""), path
+        changing = {"date", "x-request-id", "etag"}
+        assert {name: value for name, value in bare.headers.items() if name not in changing} == {
+            name: value for name, value in whole.headers.items() if name not in changing
+        }, path
+    async with asyncio.timeout(10):  # what has no end as a body has one as headers
+        endless = await hostile.http.head("/v1/events")
+    assert endless.headers["content-type"].startswith("text/event-stream")
 
 
 async def test_headers_that_make_no_sense_are_refused_or_ignored(hostile: Site) -> None:
