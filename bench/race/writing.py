@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -66,14 +67,14 @@ def _foreword(where: Circumstances) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in where.versions.items())
     turns = f"{where.rounds} round{'s' if where.rounds > 1 else ''}"
     return [
-        (
+        *_prose(
             f"Written by `make bench`, never by hand. Every figure is the median of {turns}, in each of which all "
             "contenders of a part took their turn, in an order that turned around; all were running all the time. A "
             "machine's speed drifts, so **compare only by the ratios**: each is the median of the rounds' ratios, "
             "which stand beside it."
         ),
         "",
-        (
+        *_prose(
             f"{where.at:%d %B %Y}, revision {where.revision}, {os.cpu_count()} processors ({platform.machine()}), load "
             f"{where.load_before:.1f} before the start, Python {sys.version.split()[0]}, {versions}. PostgreSQL with "
             f"fsync, quorum queues, confirms, inboxes and history on; traces off. {where.in_flight} sagas at a time, "
@@ -81,6 +82,11 @@ def _foreword(where: Circumstances) -> list[str]:
             "no messages; DBOS is called as a function, without HTTP."
         ),
     ]
+
+
+def _prose(text: str, indent: str = "") -> list[str]:
+    """Lines that are short enough to read."""
+    return textwrap.wrap(text, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def section(part: Part) -> list[str]:
@@ -99,7 +105,7 @@ def section(part: Part) -> list[str]:
         lines += table(["ratio", "of", "median", "of each round"], rows)
     lines += _facts([fact for fact in part.facts if ": " not in fact.name])
     lines += _compared([fact for fact in part.facts if ": " in fact.name])
-    lines += [f"- {note}" for note in part.notes] + ([""] if part.notes else [])
+    lines += [line for note in part.notes for line in _prose(f"- {note}", "  ")] + ([""] if part.notes else [])
     if part.failed:
         lines += [
             "**This part has failed**, and what stands above is incomplete:",
