@@ -33,6 +33,7 @@ class Sink:
     posted: list[Posted] = field(default_factory=list)
     port: int = 0
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    serving: dict[asyncio.Task[None], asyncio.StreamWriter] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -40,6 +41,10 @@ class Sink:
 
     def kinds(self) -> list[str]:
         return [one.event.kind.value for one in self.posted]
+
+    def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """No coroutine: who connects as the test ends is known all the same, and hung up on."""
+        self.serving[asyncio.ensure_future(self.serve(reader, writer))] = writer
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -62,7 +67,7 @@ class Sink:
 @asynccontextmanager
 async def listening(answer: bytes | Callable[[Posted], bytes] = ok) -> AsyncIterator[Sink]:
     sink = Sink(answer)
-    server = await asyncio.start_server(sink.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(sink.connected, "127.0.0.1", 0)
     sink.port = server.sockets[0].getsockname()[1]
     try:
         yield sink
@@ -70,3 +75,7 @@ async def listening(answer: bytes | Callable[[Posted], bytes] = ok) -> AsyncIter
         sink.stopping.set()
         server.close()
         await server.wait_closed()
+        for task, writer in sink.serving.items():
+            task.cancel()
+            writer.close()
+        await asyncio.gather(*sink.serving, return_exceptions=True)
