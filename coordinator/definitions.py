@@ -24,6 +24,7 @@ class Definitions:
     def __init__(self, store: DefinitionStore, now: Callable[[], datetime]) -> None:
         self._store, self._now = store, now
         self._parsed: OrderedDict[tuple[str, int], SagaDefinition] = OrderedDict()
+        self._known: dict[str, int] = {}  # the newest version by name; others may have registered newer ones
         self._asked: dict[str, asyncio.Future[int | None]] = {}
         self._looking: asyncio.Task[None] | None = None
 
@@ -33,14 +34,20 @@ class Definitions:
         kept = {key: value for key, value in document.items() if key != "version"}
         text = json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
         registered = await self._store.register(definition.name, text, definition_hash(kept), by=by, now=self._now())
+        self._learn(definition.name, registered.version)
         return await self.get(definition.name, registered.version)
 
     def check(self, document: Any) -> SagaDefinition:
         """Read a document without keeping it. Raises InvalidDefinition with every fault."""
         return read_definition(document, schema_fault=check_schema)
 
+    async def known(self, name: str) -> SagaDefinition:
+        """The newest version that is known here, or there is where none is known: for who is told when there is a newer
+        one. Raises UnknownDefinition."""
+        return await self.get(name, self._known.get(name))
+
     async def get(self, name: str, version: int | None = None) -> SagaDefinition:
-        """A definition, the newest unless a version is named. Raises UnknownDefinition."""
+        """A definition, the newest there is now unless a version is named. Raises UnknownDefinition."""
         if version is None:
             version = await self._newest(name)
         if version is not None and (name, version) in self._parsed:
@@ -59,8 +66,12 @@ class Definitions:
             raise InvalidDefinition([fault, *error.faults]) from error
         self._parsed[name, stored.version] = definition
         while len(self._parsed) > kept_max:
-            self._parsed.popitem(last=False)
+            (forgotten, _), _ = self._parsed.popitem(last=False)
+            self._known.pop(forgotten, None)
         return definition
+
+    def _learn(self, name: str, version: int) -> None:
+        self._known[name] = max(version, self._known.get(name, version))
 
     async def _newest(self, name: str) -> int | None:
         """The newest version, as the database has it now. Who asks while a look is under way shares the next one."""
@@ -80,6 +91,8 @@ class Definitions:
                 for answer in asked.values():
                     answer.set_exception(error)
             else:
+                for name, version in newest.items():
+                    self._learn(name, version)
                 for name, answer in asked.items():
                     answer.set_result(newest.get(name))
         self._looking = None

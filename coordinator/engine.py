@@ -47,7 +47,7 @@ conflicts_max = 50  # how often one event may lose its compare-and-set before so
 @dataclass(frozen=True, slots=True)
 class Beginning:
     """A saga to start. `body_hash` identifies the request under its idempotency key. Who is to hear of its end gives it
-    an `id` beforehand."""
+    an `id` beforehand. Where the definition has to be the `newest` of its name and isn't any more, it is Outdated."""
 
     definition: SagaDefinition
     input: Any
@@ -57,6 +57,7 @@ class Beginning:
     business_key: str | None = None
     tags: tuple[str, ...] = ()
     id: str | None = None
+    newest: bool = False
 
 
 @dataclass(slots=True)
@@ -176,15 +177,12 @@ class Engine:
         )
         move = Move(definition, saga, saga)
         self._decide(move, Started(at))
-        new = NewSaga(
-            saga=move.saga,
-            entries=move.entries(),
-            outbox=tuple(move.rows),
+        new = move.new(
+            self._notices(move),
             caller=beginning.caller,
             key=beginning.key,
             body_hash=beginning.body_hash,
-            notices=self._notices(move),
-            **move.standing(),
+            newest=beginning.newest,
         )
         return _Start(saga.id, new, move, asyncio.get_running_loop().create_future())
 

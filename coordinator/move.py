@@ -14,7 +14,7 @@ from coordinator.saga.explain import waiting_on
 from coordinator.saga.record import dump_event
 from coordinator.saga.state import Saga, StepRun
 from coordinator.store.notified import Notice
-from coordinator.store.values import Change, HistoryEntry, OutboxRow
+from coordinator.store.values import Change, HistoryEntry, NewSaga, OutboxRow
 
 
 class Outgoing(Protocol):
@@ -100,6 +100,10 @@ class Move:
             before = self.loaded.steps.get(name)
             if before is not run and before != run:
                 yield run
+
+    def new(self, notices: tuple[Notice, ...] = (), **asked: Any) -> NewSaga:
+        """The move that begins a saga as the store keeps it, with what was asked of its start."""
+        return NewSaga(self.saga, self.entries(), tuple(self.rows), notices=notices, **self.standing(), **asked)
 
     def change(self, notices: tuple[Notice, ...] = ()) -> Change:
         """The move as the store commits it, with what others are told of it."""

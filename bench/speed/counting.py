@@ -192,9 +192,9 @@ class Counted:
 
     async def _one(self, *, fails: bool) -> None:
         self._number += 1
-        definition = await self._app.definitions.get(shop.definition)
+        definition = await self._app.definitions.known(shop.definition)
         data = shop.order(self._number, fails=fails)
-        started = await self._app.engine.start(Beginning(definition, data, caller="counting"))
+        started = await self._app.engine.start(Beginning(definition, data, caller="counting", newest=True))
         saga = await self._end(started.saga_id)
         del self._ends[started.saga_id]
         if saga.status.value != ("compensated" if fails else "completed"):

@@ -20,6 +20,7 @@ from coordinator.store.database import Database
 from coordinator.store.dialect import Dialect, Moment, storable
 from coordinator.store.due import claim_due
 from coordinator.store.encoding import encode
+from coordinator.store.newest import find_late, insert_unless_newer
 from coordinator.store.notifications import insert_notices, notice_record
 from coordinator.store.outbox import forget_rows, outbox_columns, outbox_record, split
 from coordinator.store.putting import put_rows
@@ -33,6 +34,7 @@ from coordinator.store.values import (
     HistoryEntry,
     KeyReused,
     NewSaga,
+    Outdated,
     Repeated,
     Unreadable,
 )
@@ -71,24 +73,38 @@ class SagaStore:
         """Keep new sagas with their steps, history, tags and commands; the answers are in the order of the batch.
 
         Of those with the same caller and idempotency key, in this batch, in others at the same moment or long ago,
-        one is created. Repeating a batch whose commit may have failed creates nothing twice. The commands belong to
-        the holder of `lease_token` until `lease_until`; without one, to the first relay that claims them.
+        one is created. Repeating a batch whose commit may have failed creates nothing twice. Of those whose definition
+        has to be the newest and isn't, nothing is kept. The commands belong to the holder of `lease_token` until
+        `lease_until`; without one, to the first relay that claims them.
         """
         if await self._sql.start_at_once.run(
-            [_new_record(new) for new in batch],
+            [(*_new_record(new), new.saga.version if new.newest else None) for new in batch],
             [_key_record(new) for new in batch if new.key is not None],
             _tag_records(batch),
             *_following(batch, lease_token, lease_until),
         ):
             return [Created(new.saga.id) for new in batch]
         async with self._database.begin() as connection:
-            owners = await self._owners(connection, batch)
-            winners = {new.saga.id: new for new in batch if _owner(owners, new)[0] == new.saga.id}
+            late = await self._late(connection, batch)
+            timely = [new for new in batch if new.saga.id not in late]
+            owners = await self._owners(connection, timely)
+            winners = {new.saga.id: new for new in timely if _owner(owners, new)[0] == new.saga.id}
             records = [_new_record(new) for _, new in sorted(winners.items())]
             fresh = [winners[row.id] for row in await self._sql.insert_sagas.run(connection, records)]
             await self._follow(connection, fresh, lease_token, lease_until)
             await self._sql.insert_tags.run(connection, _tag_records(fresh))
-        return [_creation(new, *_owner(owners, new)) for new in batch]
+        return [late.get(new.saga.id) or _creation(new, *_owner(owners, new)) for new in batch]
+
+    async def _late(self, connection: AsyncConnection, batch: Sequence[NewSaga]) -> dict[str, Creation]:
+        """What comes of those whose definition has to be the newest and isn't. A repeated request still is one."""
+        asking = {new.saga.id: new for new in batch if new.newest}
+        records = [
+            (saga_id, new.saga.definition, new.saga.version, new.caller, new.key) for saga_id, new in asking.items()
+        ]
+        return {
+            row.id: Outdated(row.id) if row.saga_id is None else _creation(asking[row.id], row.saga_id, row.body_hash)
+            for row in await self._sql.find_late.run(connection, records)
+        }
 
     async def _owners(
         self, connection: AsyncConnection, batch: Sequence[NewSaga]
@@ -293,6 +309,7 @@ class _Statements:
         dialect = database.dialect
         new_columns = ("id", "updated_at", *_moving, *_fixed)
         self.insert_sagas = insert_rows(dialect, sagas, new_columns, unless_there=True, returning=("id",))
+        self.find_late = find_late(dialect)
         self.insert_tags = insert_rows(dialect, saga_tags, ("tag", "saga_id"))
         steps_put = put_rows(dialect, steps, _step_columns, _step_columns[2:], name="v_steps")
         history_added = insert_rows(
@@ -311,7 +328,7 @@ class _Statements:
         key_columns = ("caller", "key", "body_hash", "saga_id", "created_at")
         self.start_at_once = AtOnce(
             database,
-            insert_rows(dialect, sagas, new_columns, returning=("id",)),
+            insert_unless_newer(dialect, new_columns),
             insert_rows(dialect, idempotency, key_columns, name="v_keys"),
             insert_rows(dialect, saga_tags, ("tag", "saga_id"), name="v_tags"),
             insert_rows(dialect, steps, _step_columns, name="v_steps"),

@@ -95,6 +95,7 @@ class NewSaga:
     waiting_on: str | None = None
     waiting_for: str | None = None
     notices: tuple[Notice, ...] = ()
+    newest: bool = False  # its definition has to be the newest of its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,14 @@ class KeyReused:
     saga_id: str  # what the key belongs to
 
 
-Creation = Created | Repeated | KeyReused
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """Its definition had to be the newest, and there is a newer one: nothing was started."""
+
+    saga_id: str  # of which nothing is kept; it may begin again
+
+
+Creation = Created | Repeated | KeyReused | Outdated
 
 
 @dataclass(frozen=True, slots=True)

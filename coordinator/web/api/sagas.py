@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from hashlib import sha256
 from typing import Annotated, Any
 
@@ -20,7 +21,7 @@ from coordinator.saga.registration import version_max
 from coordinator.saga.state import Saga
 from coordinator.schema import violation
 from coordinator.store.ids import new_id
-from coordinator.store.values import Created, KeyReused, Repeated
+from coordinator.store.values import Created, KeyReused, Outdated, Repeated
 from coordinator.web import seen
 from coordinator.web.api.definitions import nodes_read_max, register
 from coordinator.web.api.saga_list import SagaLists
@@ -168,22 +169,34 @@ class Sagas(SagaLists):
 
 
 async def _start(
-    desk: Desk, asked: StartSaga, body_bytes: int, key: str | None, by: str, *, saga_id: str | None = None
+    desk: Desk,
+    asked: StartSaga,
+    body_bytes: int,
+    key: str | None,
+    by: str,
+    *,
+    saga_id: str | None = None,
+    sure: bool = False,
 ) -> tuple[seen.Accepted, bool]:
     """Start it, under that id if there is one, or find what the same request started before: the answer is the same.
-    True: it was found."""
+    True: it was found. Unless it has to be `sure`, the newest definition is the newest that is known here: where that
+    is not the newest any more, or refuses what a newer one may take, it is started again, and surely."""
     body_hash = _hash(asked) if key is not None else ""
     if key is not None and isinstance(asked.definition, dict):
         # Registering is an effect as well: a request that comes again must not do it again.
         found = await _started_before(desk, key, body_hash)
         if found:
             return found, True
+    guessed = not sure and asked.version is None and isinstance(asked.definition, str)
+    surely = partial(_start, desk, asked, body_bytes, key, by, saga_id=saga_id, sure=True)
     try:
         if too_high := desk.coordinator.pressure.too_high():
             raise Refusal("overloaded", too_high, headers={"Retry-After": str(come_back())})
-        definition = await _definition(desk, asked, by)
+        definition = await _definition(desk, asked, by, sure=sure)
         _check_input(definition, asked.input, body_bytes)
-    except (CoordinatorError, Refusal):
+    except (CoordinatorError, Refusal) as error:
+        if guessed and isinstance(error, Refusal) and error.slug == "invalid-input":
+            return await surely()
         # What was fine when it came first may not be any more, and there may be no room now: the answer is the same.
         found = await _started_before(desk, key, body_hash) if key is not None else None
         if found:
@@ -198,6 +211,7 @@ async def _start(
         business_key=asked.business_key,
         tags=tuple(dict.fromkeys(asked.tags)),
         id=saga_id,
+        newest=guessed,
     )
     async with asyncio.timeout(handle_seconds_max):
         creation = await desk.coordinator.engine.start(beginning)
@@ -206,6 +220,8 @@ async def _start(
             raise _reused(creation.saga_id)
         case Repeated():
             return await _accepted(desk, creation.saga_id), True
+        case Outdated():
+            return await surely()
         case Created():
             where = links(creation.saga_id, definition.name, definition.version)
             return seen.Accepted(creation.saga_id, definition.name, definition.version, where), False
@@ -243,12 +259,15 @@ async def _accepted(desk: Desk, saga_id: str) -> seen.Accepted:
     return seen.Accepted(saga.id, saga.definition, saga.version, links(saga.id, saga.definition, saga.version))
 
 
-async def _definition(desk: Desk, asked: StartSaga, by: str) -> SagaDefinition:
+async def _definition(desk: Desk, asked: StartSaga, by: str, *, sure: bool) -> SagaDefinition:
     """The definition to start: the stated version, the newest, or the one stated here, which is kept first."""
+    definitions = desk.coordinator.definitions
     if isinstance(asked.definition, str):
         if not asked.definition or len(asked.definition) > 63:
             raise UnknownDefinition(asked.definition[:100], asked.version)
-        return await desk.coordinator.definitions.get(asked.definition, asked.version)
+        if asked.version is None and not sure:
+            return await definitions.known(asked.definition)
+        return await definitions.get(asked.definition, asked.version)
     if asked.version is not None:
         error = ProblemError("a definition that is stated here has no version yet", pointer="/version")
         raise Refusal("invalid-body", error.detail, errors=[error])
