@@ -310,4 +310,24 @@ bugs = (
         (("coordinator/diagnosis/analyser/history.py", "if not one.verified or one.cls", "if one.cls"),),
         ("tests/diagnosis/test_score.py",),
     ),
+    Bug(
+        "a start trusts the version it remembers",
+        (("coordinator/web/api/sagas.py", "newest=guessed,", "newest=False,"),),
+        ("tests/web/test_newest.py",),
+    ),
+    Bug(
+        "a saga is kept whose definition has a newer version",
+        (("coordinator/store/newest.py", ".where(~newer)", ""),),
+        ("tests/store/test_newest.py",),
+    ),
+    Bug(
+        "of a batch that is not kept at once, nobody looks which are outdated",
+        (("coordinator/store/newest.py", ".where(newer, ~kept)", ".where(sa.false())"),),
+        ("tests/store/test_newest.py",),
+    ),
+    Bug(
+        "an input is refused by a version that is not the newest any more",
+        (("coordinator/web/api/sagas.py", "if guessed and isinstance(error, Refusal)", "if False"),),
+        ("tests/web/test_newest.py",),
+    ),
 )

@@ -41,7 +41,7 @@ async def test_a_batch_of_starts_is_one_statement(
     store: SagaStore, reader: SagaReader, relay_side: OutboxStore, database: Database, said: list[str]
 ) -> None:
     sagas = [saga(tags=("blue", "new", "blue")) for _ in range(50)]
-    batch = [new(one, command(one), caller="ann", key=one.id, body_hash="h") for one in sagas]
+    batch = [new(one, command(one), caller="ann", key=one.id, body_hash="h", newest=True) for one in sagas]
 
     assert await store.create(batch) == [Created(one.id) for one in sagas]
 
