@@ -49,6 +49,8 @@ INSERT INTO saga_tags SELECT 'tag-' || created_at % 1000, id FROM sagas;
 INSERT INTO outbox (saga_id, key, definition, participant, kind, body, created_at, available_at, maybe_sent, tries)
 SELECT id, 'charge/0/action/0/1', definition, 'payment', 'action', '{{}}', created_at, created_at, false, 0
 FROM sagas WHERE status = 'running';
+INSERT INTO definitions (name, version, document, hash, created_at, created_by)
+SELECT 'usual-' || n % 100, n / 100 + 1, '{{}}', '', 0, '' FROM generate_series(0, 4999) AS n;
 ANALYZE
 """
 
@@ -89,7 +91,13 @@ async def test_the_hot_statements_use_their_indexes(filled: Database) -> None:
         expected = next(revision)
         await store.commit([moved(replace(one, revision=expected)) for one in kept], now=noon)
 
+    async def start() -> None:
+        """At once; and step by step, as there is a newer version."""
+        for of in (saga(), saga(definition="usual-7")):
+            await store.create([new(of, caller="a", key=f"{of.definition}'s", newest=True)])
+
     engine_side: list[tuple[Work, set[str]]] = [
+        (start, {"definitions_pkey", "idempotency_pkey", "sagas_pkey"}),
         (lambda: store.load(ids), {"sagas_pkey", "steps_pkey"}),
         (lambda: store.unsent(ids), {"outbox_pkey"}),
         (lambda: store.due(later(0), 100), {"sagas_due"}),
