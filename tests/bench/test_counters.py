@@ -58,8 +58,8 @@ def bounds_of(database: str) -> dict[str, Bounds]:
     sqlite = database == "sqlite"
     same: Bounds = {"history_rows": (4, 4), "step_rows": (3, 3), "items": (6, 6), "kept_blocks": (-1_000, 1_000)}
     alone: Bounds = {
-        "statements": (9, 21) if sqlite else (4, 9.5),
-        "transactions": (3, 8),
+        "statements": (9, 21) if sqlite else (4, 8.5),
+        "transactions": (3, 7),
         "inbox_statements": (6, 16 if sqlite else 13),
         "inbox_transactions": (3, 3.2),
         "messages": (6, 6.2),
@@ -74,8 +74,8 @@ def bounds_of(database: str) -> dict[str, Bounds]:
         "body_bytes": (1_500, 2_300),
     }
     failing: Bounds = {
-        "statements": (14, 34) if sqlite else (7, 21),
-        "transactions": (4, 13),
+        "statements": (14, 34) if sqlite else (7, 20),
+        "transactions": (4, 12),
         "inbox_statements": (10, 31 if sqlite else 26),
         "inbox_transactions": (5, 5.2),
         "messages": (10, 10.2),
