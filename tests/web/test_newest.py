@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from coordinator import definitions
 from coordinator.store.definitions import DefinitionStore
 from coordinator.store.sagas import SagaStore
 from coordinator.store.values import Creation, NewSaga, Outdated
@@ -158,3 +159,15 @@ async def test_who_waits_for_the_end_hears_of_it_though_it_began_twice(
     assert response.status_code == 200, response.text
     assert (response.json()["version"], response.json()["status"]) == (2, "completed")
     assert refused == [response.json()["id"]]
+
+
+async def test_what_was_forgotten_of_many_definitions_is_asked_for_again(
+    small_site: Site, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(definitions, "kept_max", 2)
+    names = ["one", "two", "three"]
+    for name in names:
+        await small_site.define(altered(name=name))
+    assert [(await started(small_site, definition=name)).json()["version"] for name in names] == [1, 1, 1]
+    assert asked == names
+    assert len(small_site.app.definitions._known) == 2
