@@ -72,19 +72,25 @@ async def pause(attempt: int) -> None:
     await asyncio.sleep(random.uniform(0.0, min(pause_seconds_max, pause_first_seconds * 2 ** min(attempt, 10))))
 
 
-async def declare(connection: AbstractConnection, queues: Iterable[topology.Queue]) -> None:
-    """Declare the exchanges and these queues on a throw-away channel. Raises BrokerError where one exists otherwise."""
+async def declare(
+    connection: AbstractConnection,
+    queues: Iterable[topology.Queue],
+    exchanges: Iterable[topology.Exchange] = topology.exchanges,
+) -> bool:
+    """Declare exchanges and queues on a throw-away channel. False: who we are may not. Raises BrokerError where one
+    exists otherwise."""
     try:
         async with deadline(declare_seconds_max):
             channel = await connection.channel(publisher_confirms=False)
             try:
-                for exchange in topology.exchanges:
+                for exchange in exchanges:
                     await channel.declare_exchange(
                         exchange.name, exchange.type, durable=True, arguments={**exchange.arguments}
                     )
                 for queue in queues:
                     declared = await channel.declare_queue(queue.name, durable=True, arguments={**queue.arguments})
-                    await declared.bind(queue.exchange, queue.key)
+                    for exchange_name, key in queue.bindings:
+                        await declared.bind(exchange_name, key)
             finally:
                 await close_in_time(channel)
     except ChannelPreconditionFailed as error:
@@ -92,6 +98,8 @@ async def declare(connection: AbstractConnection, queues: Iterable[topology.Queu
     except ChannelAccessRefused as error:
         # A participant with least privileges configures nothing; the coordinators have declared what it needs.
         log.info("Not allowed to declare: %s", error, extra={"action": "broker.declare_refused"})
+        return False
+    return True
 
 
 class Link:
