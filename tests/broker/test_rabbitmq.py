@@ -388,5 +388,5 @@ async def test_a_thousand_in_flight_are_each_confirmed(rabbit: RabbitBroker) -> 
 
 
 async def test_every_queue_is_bounded() -> None:
-    for queue in (*topology.queues, topology.command_queue("payment")):
+    for queue in (*topology.queues, topology.command_queue("payment"), topology.direct_queue("0a1b")):
         assert isinstance(queue.arguments["x-max-length"], int)

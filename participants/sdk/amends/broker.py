@@ -165,7 +165,8 @@ def check_participant(name: str) -> str:
 
 def is_publishable(address: Address, body: bytes) -> bool:
     """Whether a message could ever be published: asked first, so that no later error can be taken for the answer."""
-    return len(body) <= message_bytes_max and _participant_name.fullmatch(address.participant) is not None
+    named = _participant_name.fullmatch(address.participant) and (address.to is None or is_coordinator(address.to))
+    return len(body) <= message_bytes_max and bool(named)
 
 
 def is_coordinator(name: object) -> bool:

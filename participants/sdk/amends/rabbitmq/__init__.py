@@ -103,8 +103,8 @@ class RabbitBroker:
             return await self._outgoing.publish(topology.commands, address.participant, message)
         # Stated, so that the broker vouches for it: it takes no message that says it is from somebody else.
         message = message_of(body, transient=transient, user=self._user)
-        kind = "heartbeat" if transient else "direct" if address.to else "reply"
-        key = f"{kind}.{address.participant}" + (f".{address.to}" if address.to else "")
+        kind = "heartbeat" if transient else "reply"
+        key = f"direct.{address.participant}.{address.to}" if address.to else f"{kind}.{address.participant}"
         return await self._outgoing.publish(topology.replies, key, message)
 
     async def announce(self, key: str, body: bytes, *, event_id: str) -> Confirm:
