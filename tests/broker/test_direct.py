@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -11,7 +12,8 @@ import pytest
 from amends.broker import Address, Broker, Confirm, Consumer
 from amends.rabbitmq import RabbitBroker, topology
 from coordinator.cli.granting import Rights
-from tests.broker.letters import bodies, payment, reply, take_all
+from tests.broker.letters import bodies, patience_seconds, payment, reply, take_all
+from tests.broker.proxy import proxied
 from tests.broker.test_users import Door, door
 
 __all__ = ["door"]
@@ -62,9 +64,10 @@ async def test_what_a_coordinator_left_reaches_the_others(rabbit: RabbitBroker, 
     gone = await rabbit.subscribe("replies", None, prefetch=10)
     name = await asked_by(rabbit, participant)
     assert await other.publish(replace(reply, to=name), b"held") is Confirm.CONFIRMED
-    await take_all(gone, 1)
-    await rabbit.close()
+    await take_all(gone, 1, limit=1)
     assert await other.publish(replace(reply, to=name), b"never taken") is Confirm.CONFIRMED
+    await rabbit.close()
+    assert await other.publish(replace(reply, to=name), b"too late") is Confirm.UNROUTABLE
     heard = await other.subscribe("replies", None, prefetch=10)
     deliveries = await take_all(heard, 2)
     assert sorted(bodies(deliveries)) == [b"held", b"never taken"]
@@ -72,6 +75,15 @@ async def test_what_a_coordinator_left_reaches_the_others(rabbit: RabbitBroker, 
     await heard.dead_letter(deliveries[0], "nobody can read it")
     (dead,) = await take_all(await other.dead_letters(), 1)
     assert (dead.address, dead.reason) == (reply, "nobody can read it")
+
+
+async def test_a_coordinator_that_can_not_say_so_leaves_all_the_same(fresh_rabbitmq_url: str) -> None:
+    async with proxied(fresh_rabbitmq_url) as proxy:
+        broker = await RabbitBroker.connect(proxy.url, name="test")
+        await broker.subscribe("replies", None, prefetch=10)
+        proxy.open.clear()
+        async with asyncio.timeout(patience_seconds):
+            await broker.close()
 
 
 async def test_a_name_that_makes_no_sense_is_no_wish(rabbit: RabbitBroker, fresh_rabbitmq_url: str) -> None:

@@ -29,7 +29,7 @@ from amends.broker import (
 from amends.errors import BrokerClosed, BrokerError
 from amends.rabbitmq import topology
 from amends.rabbitmq.consumer import RabbitConsumer
-from amends.rabbitmq.link import Link, deadline, declare, declare_seconds_max, failures, pause
+from amends.rabbitmq.link import Link, deadline, declare, declare_seconds_max, failures, pause, unbind
 from amends.rabbitmq.publisher import Publisher, message_of, published_now
 
 __all__ = ["RabbitBroker"]
@@ -174,7 +174,9 @@ class RabbitBroker:
         return {queue.name: prefetch} if allowed else {}
 
     async def close(self) -> None:
-        """As `Broker.close`, in bounded time."""
+        """As `Broker.close`, in bounded time. Replies to our commands are for the other coordinators at once."""
+        if self._reply_to is not None and self._consuming.connection is not None:
+            await unbind(self._consuming.connection, topology.direct_queue(self._reply_to))
         await asyncio.gather(self._publishing.close(), self._consuming.close())
 
 

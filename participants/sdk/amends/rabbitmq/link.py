@@ -26,6 +26,7 @@ heartbeat_seconds = 10  # a silent connection is given up after three of these
 connect_seconds_max = 10.0
 declare_seconds_max = 10.0
 close_seconds_max = 2.0
+unbind_seconds_max = 0.5  # who stops has little time, and it is a courtesy
 pause_first_seconds, pause_seconds_max = 0.5, 10.0
 steady_seconds = 10.0  # a connection that lived this long starts the pauses over
 
@@ -100,6 +101,18 @@ async def declare(
         log.info("Not allowed to declare: %s", error, extra={"action": "broker.declare_refused"})
         return False
     return True
+
+
+async def unbind(connection: AbstractConnection, queue: topology.Queue) -> None:
+    """Let nothing more come into a queue, in bounded time. If that fails it fills for as long as it exists."""
+    try:
+        async with deadline(unbind_seconds_max):
+            channel = await connection.channel(publisher_confirms=False)
+            bound = await channel.get_queue(queue.name, ensure=False)
+            for exchange_name, key in queue.bindings:
+                await bound.unbind(exchange_name, key)
+    except failures as error:
+        log.debug("Not unbound: %r", error, extra={"action": "broker.unbind_failed"})
 
 
 class Link:
