@@ -40,13 +40,16 @@ async def deadline(seconds: float) -> AsyncIterator[None]:
     When a connection gets stuck the library fails what waits on it with CancelledError. Let through, it would end the
     caller's task without a trace, since a task group ignores a child that was cancelled. When one callback of a channel
     fails, whatever it raised is handed to all who wait on that channel, a ValueError or a bare Exception as well. And
-    who is cancelled while the library is closing what failed gets that failure instead, and would never end.
+    who is cancelled while the library is closing something gets its failure instead, or no error at all, and would
+    never end.
     """
     task = asyncio.current_task()
     cancels = task.cancelling() if task else 0
     try:
         async with asyncio.timeout(seconds):
             yield
+        if task and task.cancelling() > cancels:
+            raise asyncio.CancelledError  # swallowed somewhere on the way, and nobody would ask a second time
     except asyncio.CancelledError:
         if task and task.cancelling() > cancels:
             raise
