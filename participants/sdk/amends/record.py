@@ -72,11 +72,11 @@ inbox = Table(
     Column("updated_at", Float(53), nullable=False),
     CheckConstraint("reply IS NOT NULL OR state IN ('running', 'fenced')", name="amends_inbox_reply"),
     Index("amends_inbox_updated_at", "updated_at"),
-    # Room on the page for outcomes: a row whose new version stays on its page costs no index anything. A batch writes its
-    # claims side by side, some 110 bytes each, before any becomes a row of 380 or more; and both versions have to fit. So
-    # claims get 22 % of a page: 16 of them, and outcomes of up to 380 to 460 bytes beside them. Of 3,000 commands in
-    # batches of 50 all stayed so, at 35 four fifths did, at 70 less than a third, with a quarter more in the log. Whoever
-    # answers one command at a time pays with pages that are half empty.
+    # Room on the page for outcomes: a row whose new version stays on its page costs no index anything. A batch writes
+    # its claims side by side, some 110 bytes each, before any becomes a row of 380 or more, and both versions have to
+    # fit. So claims get 22 % of a page, 16 of them, and each outcome may have 460 bytes. Of 3,000 commands in batches
+    # of 50 all stayed so; at 35 four fifths did, at 70 less than a third, with a quarter more in the log. Who answers
+    # one command at a time pays with pages that are mostly empty: 2 KiB for each.
     postgresql_with={"fillfactor": 22},
 )
 
