@@ -53,7 +53,7 @@ async def running(database_url: str, tmp_path: Path, wire: tuple[Broker, str, Pr
 
 
 def just(count: float) -> tuple[float, float]:
-    """That many, always. One saga of twenty may have been disturbed: a lease renewed, a batch of two kept apart."""
+    """That many, however busy the machine is. Once one saga of twenty was seen to take one transaction more."""
     return count - 0.2, count + 0.2
 
 
@@ -75,10 +75,10 @@ def bounds_of(database: str) -> dict[str, Bounds]:
         "messages": just(6),
         "body_bytes": about(2_332),
     }
-    # How many sagas share a batch depends on the machine: here are four rounds of fifty, and at best each is in step, so
-    # that one transaction of every kind does for all of it. Measured were 0.10 to 0.33 transactions of the coordinator,
-    # 0.16 to 0.57 statements, 0.06 to 0.18 transactions of the participants, 0.24 to 0.38 messages. More than twice that
-    # says that nothing is batched any more. What travels in batches is as large as ever.
+    # How many sagas share a batch depends on the machine: here are four rounds of fifty, and at best each is in step,
+    # so that one transaction of every kind does for all of it. Measured were 0.10 to 0.33 transactions of the
+    # coordinator, 0.16 to 0.57 statements, 0.06 to 0.18 transactions of the participants, 0.24 to 0.38 messages. More
+    # than twice that says that nothing is batched any more. What travels in batches is as large as ever.
     together: Bounds = {
         "statements": (0.1, 1.5),
         "transactions": (0.05, 0.8),
@@ -103,8 +103,8 @@ def bounds_of(database: str) -> dict[str, Bounds]:
     return {"alone": same | alone, "together": same | together, "failing": same | failing}
 
 
-# Both ways, frames and confirms included. Measured were 6,911, 4,491 and 12,177; and up to 7,114, 4,548 and 12,369 where
-# others kept the processors busy, since heartbeats go by the clock. So these have room for a tenth more.
+# Both ways, frames and confirms included. Measured were 6,911, 4,491 and 12,177; and up to 7,114, 4,548 and 12,369
+# where others kept the processors busy, since heartbeats go by the clock. So these have room for a tenth more.
 wire_bytes_max = {"alone": 7_700, "together": 4_950, "failing": 13_400}
 
 
