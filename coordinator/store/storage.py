@@ -12,10 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-Storage = Mapping[str, Mapping[str, Any]]
 
-
-def _kept(**parameters: float) -> Storage:
+def _kept(**parameters: float) -> Mapping[str, Any]:
     return {"postgresql_with": parameters}
 
 

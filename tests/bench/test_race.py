@@ -202,7 +202,7 @@ async def test_a_run_that_is_cut_short_says_so_and_keeps_what_it_has_found(
         begun.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setitem(parts, "success", never_ends)  # type: ignore[arg-type]
+    monkeypatch.setitem(parts, "success", never_ends)
     no_servers: Any = None
     lab = Lab(no_servers, Pace(), lambda _: None)
     asked = asyncio.create_task(ask(lab, "success"))
