@@ -28,7 +28,7 @@ from bench.race.lab import Lab
 from bench.race.parts import parts, quick
 from bench.race.plot import plot
 from bench.race.results import as_data
-from bench.race.rounds import Pace, quicker
+from bench.race.rounds import Pace, scaled
 from bench.race.writing import Circumstances, page
 from bench.speed.product import Servers
 from tests.servers.process import ServerUnavailable
@@ -40,7 +40,7 @@ part_seconds_max = 1_200.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says."""
-    told = _parsed(arguments)
+    told = parsed(arguments)
     try:
         with asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
             return 0 if runner.run(_run(told)) else 1
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     text, _, examples = (__doc__ or "").partition("\n\n")
     how = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("python -m bench.race", description=text, epilog=examples, formatter_class=how)
@@ -74,7 +74,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 async def _run(told: argparse.Namespace) -> bool:
     """Whether every part could be answered."""
     began = time.monotonic()
-    pace = quicker(Pace(rounds=told.rounds or (3 if told.quick else 5)), told.share)
+    pace = scaled(Pace(rounds=told.rounds or (3 if told.quick else 5)), told.share)
     where = Circumstances.now(_revision(), {}, pace.rounds, told.in_flight)
     servers = await asyncio.to_thread(Servers.started)
     lab = Lab(servers, pace, _tell, told.in_flight, told.grown, told.backlog, told.overload_seconds)
@@ -86,16 +86,16 @@ async def _run(told: argparse.Namespace) -> bool:
             await quick(lab)
         else:
             for name in parts if told.part is None else dict.fromkeys(told.part):
-                await _ask(lab, name)
+                await ask(lab, name)
     finally:
         await lab.close()
         await asyncio.to_thread(servers.stop)
-        _report(lab, where, told)
+        report(lab, where, told)
         _tell(f"\nafter {(time.monotonic() - began) / 60:.1f} minutes")
     return not any(part.failed for part in lab.parts)
 
 
-async def _ask(lab: Lab, name: str) -> None:
+async def ask(lab: Lab, name: str) -> None:
     """One part, in bounded time. Should it fail, that is what has been found, and the others are still asked."""
     try:
         async with asyncio.timeout(part_seconds_max):
@@ -108,7 +108,7 @@ async def _ask(lab: Lab, name: str) -> None:
         raise
 
 
-def _report(lab: Lab, where: Circumstances, told: argparse.Namespace) -> None:
+def report(lab: Lab, where: Circumstances, told: argparse.Namespace) -> None:
     """Whatever has been found, even if the run has failed."""
     found: dict[str, Any] = {"circumstances": asdict(where), "parts": as_data(lab.parts)}
     picture = plot([part for part in lab.parts if part.name in ("success", "failure")])

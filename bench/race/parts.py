@@ -16,7 +16,7 @@ from bench.race.ours import Form, diamond, in_a_row_of_four, long, wide
 from bench.race.overload import overload
 from bench.race.restate import Restate
 from bench.race.results import Fact
-from bench.race.rounds import Entry, quicker, started
+from bench.race.rounds import Entry, scaled, started
 from bench.speed import shop
 from bench.speed.product import Shape
 
@@ -110,7 +110,7 @@ async def many_steps(lab: Lab) -> None:
     async with started([Entry(own, product)], part, lab.tell):
         forms = {"wide": wide(steps_of_many), "long": long(steps_of_many)}
         entries = [Entry(name, Form(product, one, 8)) for name, one in forms.items()]
-        pace = replace(quicker(lab.pace, turns_of_many), rounds=min(lab.pace.rounds, 3))
+        pace = replace(scaled(lab.pace, turns_of_many), rounds=min(lab.pace.rounds, 3))
         await lab.race(part, entries, pace=pace)
     for name in forms:
         sagas = part.median(name, "busy", "sagas_per_second")

@@ -132,8 +132,8 @@ def _told(part: Part, turn: int, entry: Entry, kind: Kind, found: Figures) -> st
     )
 
 
-def quicker(pace: Pace, share: float) -> Pace:
-    """Each turn that share of its length."""
+def scaled(pace: Pace, share: float) -> Pace:
+    """Each turn, and what comes before it, that share of its length: shorter below 1, longer above."""
     return replace(
         pace,
         busy_seconds=pace.busy_seconds * share,

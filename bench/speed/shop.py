@@ -41,9 +41,9 @@ def order(number: int, *, fails: bool = False) -> dict[str, Any]:
     return {"order": number, "customer": f"customer-{number % 1000}", "cents": 4990, "fails": fails}
 
 
-def participant(name: str, engine: AsyncEngine | None) -> Participant:
+def participant(name: str, engine: AsyncEngine | None, *, host: str | None = None) -> Participant:
     """A participant with the handlers of its step; without an engine it remembers nothing."""
-    made = Participant(name, inbox=SqlInbox(engine) if engine is not None else None, version="1.0.0")
+    made = Participant(name, inbox=SqlInbox(engine) if engine is not None else None, version="1.0.0", host=host)
     (step,) = [step for step, owner in steps.items() if owner == name]
 
     @made.action(step)

@@ -1,12 +1,13 @@
 """What `amends broker setup` makes at RabbitMQ, over its management API: what must exist, and who may do what with it.
 
-    the coordinators   write commands, dead letters and events; read replies, heartbeats and dead letters
+    the coordinators   write commands, dead letters and events; read replies, heartbeats and dead letters; each has a
+                       queue of its own for the replies to its commands
     a participant      reads its own queue of commands; writes replies and heartbeats under its own name, and commands
                        to itself alone (one that can't be read is taken out of its list and sent again, by itself)
 
-Nobody may declare or delete anything but the administrator whom this command is run as. RabbitMQ vouches for the user
-that a message says it is from, so a reply's `user_id` is who sent it. A user that is deleted is disconnected; taking
-permissions away from one that is connected would change nothing until it connects again.
+Nobody may declare or delete anything else but the administrator whom this command is run as. RabbitMQ vouches for the
+user that a message says it is from, so a reply's `user_id` is who sent it. A user that is deleted is disconnected;
+taking permissions away from one that is connected would change nothing until it connects again.
 """
 
 from __future__ import annotations
@@ -56,10 +57,11 @@ class Account:
 
 def coordinator_rights() -> Rights:
     """What any coordinator needs, and no more."""
+    own = f"{re.escape(topology.replies)}\\.[a-z0-9]+"
     return Rights(
-        "^$",
-        _one_of(topology.commands, topology.dead, topology.events),
-        _one_of(topology.replies, topology.heartbeats, topology.dead, topology.unroutable),
+        f"^{own}$",
+        _one_of(topology.commands, topology.dead, topology.events, topology.orphans, also=own),
+        _one_of(topology.replies, topology.heartbeats, topology.dead, topology.unroutable, also=own),
         {},
     )
 
@@ -71,12 +73,16 @@ def participant_rights(participant: str) -> Rights:
         "^$",
         _one_of(topology.replies, topology.commands),
         _one_of(topology.command_queue(participant).name),
-        {topology.replies: f"^(reply|heartbeat)\\.{name}$", topology.commands: f"^{name}$"},
+        {
+            topology.replies: f"^((reply|heartbeat)\\.{name}|direct\\.{name}\\.[a-z0-9]+)$",
+            topology.commands: f"^{name}$",
+        },
     )
 
 
-def _one_of(*names: str) -> str:
-    return f"^({'|'.join(re.escape(name) for name in names)})$"
+def _one_of(*names: str, also: str = "") -> str:
+    """Exactly these names, or what matches `also`."""
+    return f"^({'|'.join([*map(re.escape, names), *([also] if also else [])])})$"
 
 
 class Administration:
@@ -106,8 +112,9 @@ class Administration:
         for queue in (*topology.queues, *map(topology.command_queue, participants)):
             body = {"durable": True, "arguments": queue.arguments}
             await self._ask("PUT", f"queues/{self._vhost}/{queue.name}", body)
-            place = f"bindings/{self._vhost}/e/{queue.exchange}/q/{queue.name}"
-            await self._ask("POST", place, {"routing_key": queue.key})
+            for exchange_name, key in queue.bindings:
+                place = f"bindings/{self._vhost}/e/{exchange_name}/q/{queue.name}"
+                await self._ask("POST", place, {"routing_key": key})
 
     async def grant(self, user: str, rights: Rights, told: str | None) -> Account:
         """Make a user, or change it, so that it has exactly these rights. Without a password that is told, one that is

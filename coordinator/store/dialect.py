@@ -1,4 +1,5 @@
-"""The true differences between PostgreSQL and SQLite, and nothing else. No other file names a database."""
+"""The true differences between PostgreSQL and SQLite, and nothing else. How PostgreSQL keeps each table is said in
+`storage`; no other file names a database."""
 
 from __future__ import annotations
 
@@ -61,10 +62,6 @@ Key = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 def partial_index(name: str, *columns: str, where: str, unique: bool = False) -> sa.Index:
     condition = sa.text(where)
     return sa.Index(name, *columns, unique=unique, postgresql_where=condition, sqlite_where=condition)
-
-
-# Room on the page, so that a row that changes often stays where it is.
-changes_often: Mapping[str, Any] = {"postgresql_with": {"fillfactor": 70}}
 
 
 # --- rows as a parameter ----------------------------------------------------------------------------------------------

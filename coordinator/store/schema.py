@@ -8,10 +8,11 @@ from enum import StrEnum
 import sqlalchemy as sa
 
 from coordinator.saga.state import FINAL, Direction, SagaStatus, StepStatus
-from coordinator.store.dialect import Key, Moment, changes_often, partial_index
+from coordinator.store.dialect import Key, Moment, partial_index
+from coordinator.store.storage import changes_and_stays, changes_often, comes_and_goes, is_added_to
 from coordinator.store.values import BulkState, CommandKind, DeadLetterStatus, HoldScope
 
-revision = "0007"  # the migration that leads to these tables
+revision = "0008"  # the migration that leads to these tables
 
 metadata = sa.MetaData(
     naming_convention={
@@ -77,7 +78,7 @@ sagas = sa.Table(
     partial_index("sagas_failed", "failed_step", "id", where="failed_step IS NOT NULL"),
     partial_index("sagas_quiet", "updated_at", where="finished_at IS NULL"),
     partial_index("sagas_finished", "finished_at", where="finished_at IS NOT NULL"),
-    **changes_often,
+    **changes_and_stays,
 )
 
 steps = sa.Table(
@@ -89,7 +90,7 @@ steps = sa.Table(
     sa.Column("record", sa.Text, nullable=False),  # the step without its result
     sa.Column("result", sa.Text),
     one_of("status", StepStatus),
-    **changes_often,
+    **changes_and_stays,
 )
 
 history = sa.Table(
@@ -101,6 +102,7 @@ history = sa.Table(
     sa.Column("event", Key, nullable=False),
     sa.Column("facts", sa.Text, nullable=False),
     sa.Column("notes", sa.Text, nullable=False),
+    **is_added_to,
 )
 
 # A row is free when nobody holds a lease on it, and again when the lease has ended: `available_at` says when that is,
@@ -124,7 +126,7 @@ outbox = sa.Table(
     one_of("kind", CommandKind),
     partial_index("outbox_available", "available_at", where="parked_reason IS NULL"),
     partial_index("outbox_parked", "created_at", where="parked_reason IS NOT NULL"),
-    **changes_often,
+    **comes_and_goes,
 )
 
 idempotency = sa.Table(
@@ -136,6 +138,7 @@ idempotency = sa.Table(
     sa.Column("saga_id", Key, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Index("idempotency_by_saga", "saga_id"),  # a key is forgotten with its saga
+    **is_added_to,
 )
 
 saga_tags = sa.Table(

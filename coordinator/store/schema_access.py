@@ -5,9 +5,10 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from coordinator.store.access import KeyKind, Role
-from coordinator.store.dialect import Key, Moment, changes_often, partial_index
+from coordinator.store.dialect import Key, Moment, partial_index
 from coordinator.store.schema import one_of
 from coordinator.store.schema_notifications import metadata as metadata
+from coordinator.store.storage import changes_often
 
 # A secret of 256 bits can't be guessed from its hash, so one round of SHA-256 is enough.
 api_keys = sa.Table(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from coordinator.store.dialect import Key, Moment, changes_often, partial_index
+from coordinator.store.dialect import Key, Moment, partial_index
 from coordinator.store.explained import RemedyState, Verdict
 from coordinator.store.observed import IncidentStatus, OccurrenceKind, Tallied
 from coordinator.store.schema import metadata as metadata
 from coordinator.store.schema import one_of
+from coordinator.store.storage import changes_often
 
 # --- observed ---------------------------------------------------------------------------------------------------------
 

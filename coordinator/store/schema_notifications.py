@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from coordinator.store.dialect import Key, Moment, changes_often, partial_index
+from coordinator.store.dialect import Key, Moment, partial_index
 from coordinator.store.notified import NoticeState, Target
 from coordinator.store.schema import one_of
 from coordinator.store.schema_diagnosis import metadata as metadata
+from coordinator.store.storage import changes_often
 
 # The secret signs what is sent, so it can't be kept as a hash; it goes when the subscription ends.
 subscriptions = sa.Table(

@@ -1,7 +1,8 @@
-"""What a saga takes that no machine changes, with bounds a little above what is so now.
+"""What a saga takes that no machine changes, held to what was measured.
 
-A bound that is exceeded says that the hot path has grown; one that is undercut by far says that it can be lowered, or
-that something is no longer seen by who counts.
+What is certain is held so closely that one statement, one transaction, one message or a twentieth of the bytes more
+fails, and as much less: then a bound can be lowered, or something is no longer seen by who counts. What depends on who
+is quicker has room for any machine.
 """
 
 from __future__ import annotations
@@ -51,42 +52,60 @@ async def running(database_url: str, tmp_path: Path, wire: tuple[Broker, str, Pr
         yield await stack.enter_async_context(counted(database_url, broker, broker_url, inboxes))
 
 
+def just(count: float) -> tuple[float, float]:
+    """That many, however busy the machine is. Once one saga of twenty was seen to take one transaction more."""
+    return count - 0.2, count + 0.2
+
+
+def about(count: float) -> tuple[float, float]:
+    """Within 3 %: numbers and times have more digits at times, and so have the names of processes."""
+    return count * 0.97, count * 1.03
+
+
 def bounds_of(database: str) -> dict[str, Bounds]:
-    """What is allowed, and expected at least. PostgreSQL moves a batch in one statement; SQLite takes one for each
-    table, and has a BEGIN that is a statement. What RabbitMQ has confirmed may be forgotten by itself, in a transaction
-    more."""
+    """What was measured on a database. PostgreSQL moves a batch in one statement; SQLite takes one for each table."""
     sqlite = database == "sqlite"
     same: Bounds = {"history_rows": (4, 4), "step_rows": (3, 3), "items": (6, 6), "kept_blocks": (-1_000, 1_000)}
     alone: Bounds = {
-        "statements": (9, 21) if sqlite else (4, 8.5),
-        "transactions": (3, 7),
-        "inbox_statements": (6, 16 if sqlite else 13),
-        "inbox_transactions": (3, 3.2),
-        "messages": (6, 6.2),
-        "body_bytes": (1_500, 2_500),
+        "statements": just(16 if sqlite else 4),
+        "transactions": just(4),
+        "forgets": (0, 3.2),  # one of each command, if no confirm is ever there before its reply
+        "inbox_statements": just(9 if sqlite else 6),
+        "inbox_transactions": just(3),
+        "messages": just(6),
+        "body_bytes": about(2_332),
     }
+    # How many sagas share a batch depends on the machine: here are four rounds of fifty, and at best each is in step,
+    # so that one transaction of every kind does for all of it. Measured were 0.08 to 0.33 transactions of the
+    # coordinator, 0.14 to 0.57 statements, 0.06 to 0.18 transactions of the participants, 0.24 to 0.38 messages. More
+    # than twice that says that nothing is batched any more. What travels in batches is as large as ever.
     together: Bounds = {
-        "statements": (0.1, 1.5),
+        "statements": (0.05, 1.5),
         "transactions": (0.05, 0.8),
+        "forgets": (0, 0.5),
         "inbox_statements": (0.05, 0.6),
         "inbox_transactions": (0.02, 0.3),
         "messages": (0.18, 0.6),
-        "body_bytes": (1_500, 2_300),
+        "body_bytes": about(2_196),
+        "kept_blocks": (-100, 100),  # 11 to 25; of twenty sagas what goes by the clock keeps more than they do
     }
     failing: Bounds = {
-        "statements": (14, 34) if sqlite else (7, 20),
-        "transactions": (4, 12),
-        "inbox_statements": (10, 31 if sqlite else 26),
-        "inbox_transactions": (5, 5.2),
-        "messages": (10, 10.2),
+        "statements": just(25 if sqlite else 10),
+        "transactions": just(6),
+        "forgets": (0, 5.2),
+        "inbox_statements": just(17 if sqlite else 12),
+        "inbox_transactions": just(5),
+        "messages": just(10),
         "items": (10, 10),
-        "body_bytes": (3_000, 4_400),
+        "body_bytes": about(4_194),
         "history_rows": (6, 6),
     }
     return {"alone": same | alone, "together": same | together, "failing": same | failing}
 
 
-wire_bytes_max = {"alone": 9_000, "together": 5_500, "failing": 15_000}  # both ways, frames and confirms included
+# Both ways, frames and confirms included. Measured were 6,911, 4,491 and 12,177; and up to 7,114, 4,548 and 12,369
+# where others kept the processors busy, since heartbeats go by the clock. So these have room for a tenth more.
+wire_bytes_max = {"alone": 7_700, "together": 4_950, "failing": 13_400}
 
 
 def misses(counts: Counts, bounds: Bounds) -> dict[str, Any]:

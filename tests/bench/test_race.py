@@ -14,13 +14,15 @@ from typing import Any
 import pytest
 
 from bench.race import installing
+from bench.race.__main__ import ask, parsed, report
 from bench.race.driven import Threads, answer
 from bench.race.driving import Driven
+from bench.race.lab import Lab
 from bench.race.ours import diamond, in_a_row_of_four, long, wide
 from bench.race.parts import parts
 from bench.race.plot import plot
 from bench.race.results import Fact, Kind, Part, Row, as_data
-from bench.race.rounds import Entry, Pace, quicker, started
+from bench.race.rounds import Entry, Pace, scaled, started
 from bench.race.writing import Circumstances, number, page, table
 from bench.speed import shop
 from bench.speed.arithmetic import percentile, ratio
@@ -184,8 +186,36 @@ def test_a_request_says_how_long_it_is_whatever_its_number() -> None:
     assert request.ends == b'"status":"compensated"'
 
 
-def test_each_turn_can_be_shorter() -> None:
-    assert quicker(Pace(busy_seconds=4.0, rounds=5), 0.5).seconds("busy") == 2.0
+def test_each_turn_can_be_shorter_or_longer() -> None:
+    pace = Pace(busy_seconds=4.0, rounds=5)
+    assert [scaled(pace, share).seconds("busy") for share in (0.5, 3)] == [2.0, 12.0]
+    assert scaled(pace, 0.5).rounds == 5
+
+
+async def test_a_run_that_is_cut_short_says_so_and_keeps_what_it_has_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = asyncio.Event()
+
+    async def never_ends(lab: Lab) -> None:
+        lab.part("success", "How fast?").rows.append(Row(1, "Amends", "busy", measured(200)))
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setitem(parts, "success", never_ends)
+    no_servers: Any = None
+    lab = Lab(no_servers, Pace(), lambda _: None)
+    asked = asyncio.create_task(ask(lab, "success"))
+    await begun.wait()
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    found = tmp_path / "found.json"
+    report(lab, where, parsed(["--json", str(found)]))
+    (part,) = json.loads(found.read_text("utf-8"))["parts"]
+    assert part["failed"] == "the run was cut short"
+    assert part["rows"][0]["figures"]["sagas_per_second"] == 200
+    assert part["failed"] in capsys.readouterr().out
 
 
 def test_each_part_has_a_question_of_its_own() -> None:

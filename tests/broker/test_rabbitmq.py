@@ -162,8 +162,9 @@ async def test_refused_credentials_are_an_error_for_people(fresh_rabbitmq_url: s
         await RabbitBroker.connect(f"{fresh_rabbitmq_url}-missing", name="test")
 
 
-async def test_who_is_cancelled_while_the_library_cleans_up_after_a_failure_ends() -> None:
-    """The library hands out the failure then, and swallows the cancellation: a link would never be closed."""
+@pytest.mark.parametrize("failure", [ProbableAuthenticationError("refused"), None])
+async def test_who_is_cancelled_while_the_library_cleans_up_ends(failure: Exception | None) -> None:
+    """The library hands out a failure then, or none, and swallows the cancellation: a link would never be closed."""
     waits = asyncio.Event()
 
     async def refused() -> None:
@@ -172,7 +173,9 @@ async def test_who_is_cancelled_while_the_library_cleans_up_after_a_failure_ends
                 waits.set()
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
-                raise ProbableAuthenticationError("refused") from None
+                if failure:
+                    raise failure from None
+        await asyncio.Event().wait()
 
     task = asyncio.create_task(refused())
     await waits.wait()
@@ -388,5 +391,5 @@ async def test_a_thousand_in_flight_are_each_confirmed(rabbit: RabbitBroker) -> 
 
 
 async def test_every_queue_is_bounded() -> None:
-    for queue in (*topology.queues, topology.command_queue("payment")):
+    for queue in (*topology.queues, topology.command_queue("payment"), topology.direct_queue("0a1b")):
         assert isinstance(queue.arguments["x-max-length"], int)

@@ -17,7 +17,7 @@ from amends.broker import Address, Confirm
 from amends.message import Answer
 from amends.rabbitmq import RabbitBroker, topology
 from coordinator.building import build
-from coordinator.cli.granting import Administration, ManagementUnavailable, SetupRefused, set_up
+from coordinator.cli.granting import Administration, ManagementUnavailable, Rights, SetupRefused, set_up
 from coordinator.config import Settings
 from coordinator.saga.state import SagaStatus
 from tests.broker.letters import reply
@@ -59,6 +59,13 @@ class Door:
         finally:
             await administration.close()
 
+    async def grant(self, name: str, rights: Rights) -> None:
+        administration = Administration(self.management_url, self.vhost)
+        try:
+            await administration.grant(self.user(name), rights, None)
+        finally:
+            await administration.close()
+
     async def revoke(self, *names: str) -> list[bool]:
         administration = Administration(self.management_url, self.vhost)
         try:
@@ -96,6 +103,8 @@ async def test_a_participant_writes_under_its_own_name_only(door: Door) -> None:
     assert await tried(url, topology.replies, "heartbeat.payment", me)
     assert await tried(url, topology.commands, "payment")
     refused = {
+        "as stock to one coordinator": (topology.replies, "direct.stock.0a1b", me),
+        "to each coordinator": (topology.replies, "direct.payment.#", me),
         "as stock": (topology.replies, "reply.stock", me),
         "alive as stock": (topology.replies, "heartbeat.stock", me),
         "from stock": (topology.replies, "reply.payment", door.user("stock")),

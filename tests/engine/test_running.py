@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from functools import partial
 
 import pytest
 
+from amends import Participant
 from amends.message import Answer, Command, Effect, Kind, Reply
+from amends.rabbitmq import RabbitBroker
 from coordinator.engine import Beginning
 from coordinator.errors import Quarantined, UnknownSaga
+from coordinator.saga.decision import Decision
+from coordinator.saga.definition import SagaDefinition
 from coordinator.saga.event import CancelRequested, PauseRequested, ResumeRequested
 from coordinator.saga.record import load_event
 from coordinator.saga.state import Saga, SagaStatus, StepStatus
@@ -216,6 +221,42 @@ async def test_a_join_fires_once_though_its_replies_meet_three_coordinators(hous
     for saga_id in ids[:: max(1, count // 50)]:
         entries = await apps[0].stores.reader.history(saga_id)
         assert sum("d: pending -> dispatched" in entry.notes for entry in entries) == 1
+
+
+@pytest.mark.parametrize(
+    "house", [pytest.param("distributed", marks=[pytest.mark.postgres, pytest.mark.rabbitmq])], indirect=True
+)
+async def test_each_coordinator_moves_the_sagas_that_it_has_started(house: House) -> None:
+    """Replies come back to who asked, so that nobody's memory of a saga is old."""
+    brokers = [await RabbitBroker.connect(house.settings.broker_url, name=f"c{n}") for n in range(2)]
+    apps = [await house.coordinator(broker) for broker in brokers]
+    moved: list[Counter[str]] = [Counter(), Counter()]
+
+    def count(moves: Counter[str], _: SagaDefinition, before: Saga, __: Decision) -> None:
+        moves[before.id] += 1
+
+    async def heard() -> bool:
+        return all(broker._reply_to for broker in brokers)
+
+    await eventually(heard, "both coordinators to hear replies")
+    for app, moves in zip(apps, moved, strict=True):
+        app.engine.observe(partial(count, moves))
+    one = {"name": "one", "steps": [chain["steps"][1]]}
+    definition = await apps[0].definitions.register(one, "test")
+    payment = Participant("payment", inbox=None)
+
+    @payment.action("charge")
+    async def charge() -> None:
+        """Nothing to do."""
+
+    serving = asyncio.create_task(payment.serve(house.broker))
+    ids = [[await start(app, definition) for _ in range(20)] for app in apps]
+    for some in ids:
+        await all_final(apps[0], some)
+    payment.stop()
+    await serving
+    assert [set(moves) for moves in moved] == [set(some) for some in ids]
+    assert set((moved[0] + moved[1]).values()) == {2}  # the start, and the reply
 
 
 async def test_a_corrupt_saga_stands_still_and_the_others_go_on(house: House) -> None:

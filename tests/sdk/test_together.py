@@ -19,6 +19,7 @@ from amends.record import inbox
 from amends.sharing import together_max
 from tests.sdk.coordinator import Coordinator, quick
 from tests.sdk.shop import action, command, compensation
+from tests.waiting import eventually
 
 past = {"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}
 
@@ -223,3 +224,22 @@ async def test_what_nobody_foresaw_takes_them_apart_and_is_seen(
     till.participant.stop()
     await serving
     assert sorted(till.charged) == ["s0", "s1", "s2"]
+
+
+async def test_most_outcomes_stay_on_the_page_of_their_claims(fresh_postgres_url: str) -> None:
+    engine = open_engine(fresh_postgres_url)
+    await SqlInbox(engine).create()
+    till = Till(engine)
+    for batch in range(6):
+        await till.together(*(action(saga_id=f"0198f0a1-7b1c-7e64-8c1d-{batch:04}{n:08}") for n in range(50)))
+    await engine.dispose()  # a connection that ends tells what it counted
+    counts = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'amends_inbox'"
+
+    async def counted() -> tuple[int, int] | None:
+        async with engine.connect() as connection:
+            changed, stayed = (await connection.execute(text(counts))).one()
+        return (changed, stayed) if changed == 300 else None
+
+    _, stayed = await eventually(counted, "the counts of 300 commands")
+    await engine.dispose()
+    assert stayed >= 200

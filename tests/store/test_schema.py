@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from coordinator.saga.state import FINAL, Direction, SagaStatus, StepStatus
-from coordinator.store import migration, schema, schema_diagnosis
+from coordinator.store import migration, schema, schema_access, schema_diagnosis
 from coordinator.store.database import Database
 from coordinator.store.dialect import dialect_of
 from coordinator.store.explained import RemedyState, Verdict
@@ -69,6 +69,29 @@ async def test_the_migrations_make_the_checks_of_the_code(database_url: str) -> 
         if isinstance(check, sa.CheckConstraint)
     }
     assert await _run(database_url, checks) == stated
+
+
+def _kept(connection: sa.Connection) -> dict[str, set[str]]:
+    """The storage parameters of each table that has some."""
+    rows = connection.execute(sa.text("SELECT relname, reloptions FROM pg_class WHERE relkind = 'r'"))
+    return {str(name): set(parameters) for name, parameters in rows if parameters}
+
+
+async def test_postgres_keeps_the_tables_as_the_code_says(fresh_postgres_url: str) -> None:
+    await migrate(fresh_postgres_url)
+    stated = {
+        name: {f"{parameter}={value}" for parameter, value in table.dialect_options["postgresql"]["with"].items()}
+        for name, table in schema_access.metadata.tables.items()
+        if table.dialect_options["postgresql"]["with"]
+    }
+    assert await _run(fresh_postgres_url, _kept) == stated
+    assert {"autovacuum_vacuum_scale_factor=0", "autovacuum_vacuum_threshold=1000"} < stated["outbox"]
+    assert len(stated) > 10
+
+    await _run(fresh_postgres_url, lambda connection: command.downgrade(config_for(connection), "0007"))
+    before = await _run(fresh_postgres_url, _kept)
+    assert {parameter for parameters in before.values() for parameter in parameters} == {"fillfactor=70"}
+    assert before.keys() == stated.keys() - {"history", "idempotency"}
 
 
 def test_the_code_names_the_newest_migration() -> None:

@@ -7,9 +7,10 @@ import logging
 import random
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from amends.broker import Address, Broker, Confirm
+from amends.calls import now_seconds
 from amends.errors import PayloadError
 from amends.held import Hand, Held
 from amends.message import Reply, encode_item, frame, items_max, message_bytes_max
@@ -20,6 +21,7 @@ publishes_max = 4  # in flight at once: more would make the lists shorter, fewer
 frame_bytes = 64
 pause_seconds_first = 0.1
 pause_seconds_max = 5.0
+direct_rest_seconds = 60.0  # what is sent past a coordinator that could not be reached, though it is there
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class Answers:
         self._broker = broker
         self._address = Address("replies", participant)
         self._hand = hand
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: dict[str | None, deque[_Waiting]] = {}  # by the coordinator that asked; none is empty
+        self._direct_from_seconds = 0.0
         self._stirred = asyncio.Event()
 
     async def give(self, reply: Reply, held: Held) -> None:
@@ -47,11 +50,12 @@ class Answers:
             held.settle(dead=f"its reply can't travel: {error}")
             await self._hand.give_back([held])
             return
-        self._waiting.append(_Waiting(text, len(text.encode()), held))
+        self._waiting.setdefault(held.delivery.reply_to, deque()).append(_Waiting(text, len(text.encode()), held))
         self._stirred.set()
 
     async def speak(self) -> None:
-        """Publish what waits, for ever: all that is there at the moment, at most `items_max` in one message."""
+        """Publish what waits, for ever: all that is there for one coordinator at the moment, at most `items_max` in one
+        message."""
         window = asyncio.Semaphore(publishes_max)
         async with asyncio.TaskGroup() as group:
             while True:
@@ -59,31 +63,51 @@ class Answers:
                 while not self._waiting:
                     self._stirred.clear()
                     await self._stirred.wait()
-                sending = group.create_task(self._send(self._next()))
+                sending = group.create_task(self._send(*self._next()))
                 sending.add_done_callback(lambda _: window.release())
 
-    def _next(self) -> list[_Waiting]:
-        batch = [self._waiting.popleft()]
+    def _next(self) -> tuple[str | None, list[_Waiting]]:
+        """For whom, and what. Those with more come again when the others have had their turn."""
+        to = next(iter(self._waiting))
+        waiting = self._waiting.pop(to)
+        batch = [waiting.popleft()]
         size = frame_bytes + batch[0].size_bytes
-        while self._waiting and len(batch) < items_max:
-            size += self._waiting[0].size_bytes + 1
+        while waiting and len(batch) < items_max:
+            size += waiting[0].size_bytes + 1
             if size > message_bytes_max:
                 break
-            batch.append(self._waiting.popleft())
-        return batch
+            batch.append(waiting.popleft())
+        if waiting:
+            self._waiting[to] = waiting
+        return to, batch
 
-    async def _send(self, batch: Sequence[_Waiting]) -> None:
+    async def _send(self, to: str | None, batch: Sequence[_Waiting]) -> None:
         """Publish until it is confirmed. What can never be published is taken apart, to give up only on the culprit."""
         body = frame("replies", (waiting.text for waiting in batch))
-        if await publish_for_certain(self._broker, self._address, body):
+        if await self._reach(to, body) or await publish_for_certain(self._broker, self._address, body):
             for waiting in batch:
                 waiting.held.settle()
         elif len(batch) == 1:
             batch[0].held.settle(dead="its reply can never be published")
         else:
             for waiting in batch:
-                await self._send([waiting])
+                await self._send(to, [waiting])
         await self._hand.give_back([waiting.held for waiting in batch])
+
+    async def _reach(self, to: str | None, body: bytes) -> bool:
+        """Try once to reach the coordinator that asked. It may be gone: then any other will do."""
+        if to is None or now_seconds() < self._direct_from_seconds:
+            return False
+        confirm = await self._broker.publish(replace(self._address, to=to), body)
+        if confirm in (Confirm.NACKED, Confirm.UNKNOWN):
+            # Perhaps we may not: RabbitMQ closes the channel on who tries, and fails what else is on it.
+            self._direct_from_seconds = now_seconds() + direct_rest_seconds
+            log.warning(
+                "Replies to the coordinator that asked are %s; for %.0f s they go to all",
+                *(confirm.value, direct_rest_seconds),
+                extra={"action": "answers.not_direct", "confirm": confirm.value},
+            )
+        return confirm is Confirm.CONFIRMED
 
 
 async def publish_for_certain(broker: Broker, address: Address, body: bytes) -> bool:

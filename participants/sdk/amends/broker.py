@@ -37,6 +37,7 @@ class Address:
 
     lane: Lane
     participant: str  # to whom (commands), or from whom (replies)
+    to: str | None = None  # of replies: the one coordinator that they are for, instead of any
 
 
 class Delivery(Protocol):
@@ -57,6 +58,11 @@ class Delivery(Protocol):
     @property
     def published_at(self) -> float | None:
         """When it was published, in seconds since 1970 by its publisher's clock, if that said so."""
+        ...
+
+    @property
+    def reply_to(self) -> str | None:
+        """Which coordinator has published it, if it would rather have the replies itself: `Address.to`."""
         ...
 
     @property
@@ -107,7 +113,8 @@ class Broker(Protocol):
         ...
 
     async def publish(self, address: Address, body: bytes, *, transient: bool = False) -> Confirm:
-        """Publish one message and say what became of it, in bounded time; never raises for a broker's fault.
+        """Publish one message and say what became of it, in bounded time; never raises for a broker's fault. What is
+        for one coordinator is UNROUTABLE when that one is gone: any other takes it.
 
         Many may be in flight together; the caller bounds how many. In process the answer comes when the consumer has
         acknowledged, so it may take as long as the handler does, or as long as nobody consumes.
@@ -146,6 +153,7 @@ class Broker(Protocol):
 
 
 _participant_name = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
+_coordinator = re.compile(r"[a-z0-9]{1,32}")
 
 
 def check_participant(name: str) -> str:
@@ -157,7 +165,13 @@ def check_participant(name: str) -> str:
 
 def is_publishable(address: Address, body: bytes) -> bool:
     """Whether a message could ever be published: asked first, so that no later error can be taken for the answer."""
-    return len(body) <= message_bytes_max and _participant_name.fullmatch(address.participant) is not None
+    named = _participant_name.fullmatch(address.participant) and (address.to is None or is_coordinator(address.to))
+    return len(body) <= message_bytes_max and bool(named)
+
+
+def is_coordinator(name: object) -> bool:
+    """Whether this can be who replies are for."""
+    return isinstance(name, str) and _coordinator.fullmatch(name) is not None
 
 
 _event_key = re.compile(r"[A-Za-z0-9_-]{1,100}(\.[A-Za-z0-9_-]{1,100}){1,3}")

@@ -42,6 +42,7 @@ class LocalDelivery:
     redelivered: bool = False
     reason: str | None = None
     sender: str | None = None  # one process, nobody to tell from another
+    reply_to: str | None = None
     published_at: float | None = field(default_factory=time.time)
     returns: int = 0  # how often it was handed back
 
@@ -182,7 +183,7 @@ class LocalBroker:
         if self._closed:
             return Confirm.UNSENT
         queue = self._commands.get(address.participant) if address.lane == "commands" else self._replies
-        if queue is None:
+        if queue is None or address.to is not None:
             return Confirm.UNROUTABLE
         confirm: asyncio.Future[Confirm] | None = None if transient else asyncio.get_running_loop().create_future()
         if not queue.put(LocalDelivery(body, address, confirm)):

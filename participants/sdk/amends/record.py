@@ -72,7 +72,12 @@ inbox = Table(
     Column("updated_at", Float(53), nullable=False),
     CheckConstraint("reply IS NOT NULL OR state IN ('running', 'fenced')", name="amends_inbox_reply"),
     Index("amends_inbox_updated_at", "updated_at"),
-    postgresql_with={"fillfactor": 70},  # room on the page for a row's outcome, which then costs no index anything
+    # Room on the page for outcomes: a row whose new version stays on its page costs no index anything. A batch writes
+    # its claims side by side, some 110 bytes each, before any becomes a row of 380 or more, and both versions have to
+    # fit. Of 3,000 commands in batches of 50 less than a third stayed at 70, four fifths do at 35, which takes a sixth
+    # off the log, and all would at 22. But the less, the emptier are the pages of who answers one command at a time: a
+    # row takes 0.8 KiB there at 70, 1.6 at 35, 2.7 at 22 (measured, before VACUUM).
+    postgresql_with={"fillfactor": 35},
 )
 
 key_columns = (inbox.c.saga_id, inbox.c.step, inbox.c.iteration, inbox.c.kind, inbox.c.epoch)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Iterable
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -28,7 +29,7 @@ from amends.broker import (
 from amends.errors import BrokerClosed, BrokerError
 from amends.rabbitmq import topology
 from amends.rabbitmq.consumer import RabbitConsumer
-from amends.rabbitmq.link import Link, deadline, declare, declare_seconds_max, failures, pause
+from amends.rabbitmq.link import Link, deadline, declare, declare_seconds_max, failures, pause, unbind
 from amends.rabbitmq.publisher import Publisher, message_of, published_now
 
 __all__ = ["RabbitBroker"]
@@ -48,6 +49,8 @@ class RabbitBroker:
     def __init__(self, url: str, name: str) -> None:
         self._declared: set[str] = set()
         self._user = _user_of(url)
+        self._coordinator = secrets.token_hex(8)  # what we are called, should we be one
+        self._reply_to: str | None = None
         self._fault: BrokerError | None = None
         self._publishing = Link(url, f"{name}/publish", self._prepare)
         self._consuming = Link(url, f"{name}/consume", _nothing)
@@ -96,12 +99,13 @@ class RabbitBroker:
         if not is_publishable(address, body):
             return Confirm.PERMANENT
         if address.lane == "commands":
-            message = message_of(body, published_now(), transient=transient)
+            message = message_of(body, published_now(), transient=transient, reply_to=self._reply_to)
             return await self._outgoing.publish(topology.commands, address.participant, message)
         # Stated, so that the broker vouches for it: it takes no message that says it is from somebody else.
         message = message_of(body, transient=transient, user=self._user)
         kind = "heartbeat" if transient else "reply"
-        return await self._outgoing.publish(topology.replies, f"{kind}.{address.participant}", message)
+        key = f"direct.{address.participant}.{address.to}" if address.to else f"{kind}.{address.participant}"
+        return await self._outgoing.publish(topology.replies, key, message)
 
     async def announce(self, key: str, body: bytes, *, event_id: str) -> Confirm:
         """As `Broker.announce`, on the topic exchange `amends.events`. The event's id is the header `event_id`: the
@@ -124,11 +128,12 @@ class RabbitBroker:
             log.info("Declared later, with the next connection: %r", error, extra={"action": "broker.declare_failed"})
 
     async def subscribe(self, lane: Lane, participant: str | None, *, prefetch: int) -> Consumer:
-        """As `Broker.subscribe`. Heartbeats have a queue of their own, so that a backlog of replies can't age them."""
+        """As `Broker.subscribe`. Heartbeats have a queue of their own, so that a backlog of replies can't age them. Who
+        hears replies asks for those to its own commands from then on, if it may have a queue for them."""
         check_subscription(lane, participant, prefetch)
         if participant is None:
             queues = {topology.replies: prefetch, topology.heartbeats: min(prefetch, heartbeats_prefetch)}
-            return await self._consume(topology.queues, queues)
+            return await self._consume(topology.queues, queues, direct_prefetch=prefetch)
         queue = topology.command_queue(participant)
         return await self._consume([queue], {queue.name: prefetch})
 
@@ -138,13 +143,20 @@ class RabbitBroker:
         return await self._consume(topology.queues, queues, dead=True)
 
     async def _consume(
-        self, declared: Iterable[topology.Queue], queues: dict[str, int], *, dead: bool = False
+        self,
+        declared: Iterable[topology.Queue],
+        queues: dict[str, int],
+        *,
+        dead: bool = False,
+        direct_prefetch: int = 0,
     ) -> RabbitConsumer:
         attempt = 0
         while True:
             connection = await self._consuming.opened()
             try:
                 await declare(connection, declared)
+                if direct_prefetch:
+                    queues = queues | await self._direct(connection, direct_prefetch)
                 async with deadline(declare_seconds_max):
                     return await RabbitConsumer.open(connection, self._graves, queues, dead=dead)
             except ChannelAccessRefused as error:
@@ -154,8 +166,17 @@ class RabbitBroker:
             attempt += 1
             await pause(attempt)
 
+    async def _direct(self, connection: AbstractConnection, prefetch: int) -> dict[str, int]:
+        """See to the queue of what is for us alone, and ask for it with every command; nothing if we may have none."""
+        queue = topology.direct_queue(self._coordinator)
+        allowed = await declare(connection, [queue], exchanges=())  # a coordinator may be allowed nothing but its own
+        self._reply_to = self._coordinator if allowed else None
+        return {queue.name: prefetch} if allowed else {}
+
     async def close(self) -> None:
-        """As `Broker.close`, in bounded time."""
+        """As `Broker.close`, in bounded time. Replies to our commands are for the other coordinators at once."""
+        if self._reply_to is not None and self._consuming.connection is not None:
+            await unbind(self._consuming.connection, topology.direct_queue(self._reply_to))
         await asyncio.gather(self._publishing.close(), self._consuming.close())
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.abc import DeliveredMessage
 
-from amends.broker import Address, Confirm, Delivery, reason_chars_max
+from amends.broker import Address, Confirm, Delivery, is_coordinator, reason_chars_max
 from amends.errors import BrokerClosed, BrokerError
 from amends.rabbitmq import topology
 from amends.rabbitmq.link import close_in_time, deadline, failures
@@ -39,6 +39,7 @@ class RabbitDelivery:
     tag: int
     sender: str | None
     published_at: float | None
+    reply_to: str | None
 
 
 class RabbitConsumer:
@@ -91,7 +92,8 @@ class RabbitConsumer:
             reason = str(headers.get(_reason_header) or headers.get("x-first-death-reason") or "unroutable")
             exchange = str(headers.get(_exchange_header) or headers.get("x-first-death-exchange") or topology.commands)
         # A reply's or heartbeat's key is `reply.<participant>`, a command's only the participant.
-        address = Address("replies", key.split(".")[1]) if exchange == topology.replies else Address("commands", key)
+        heard = exchange in (topology.replies, topology.orphans)
+        address = Address("replies", key.split(".")[1]) if heard else Address("commands", key)
         self._outstanding[tag] = None
         redelivered = bool(message.redelivered)
         self._waiting.append(
@@ -99,6 +101,7 @@ class RabbitConsumer:
                 *(message.body, address, redelivered, reason, exchange, key, self, tag),
                 sender=said.user_id,
                 published_at=published_at_of(said.headers),
+                reply_to=said.reply_to if is_coordinator(said.reply_to) else None,
             )
         )
         self._stirred.set()

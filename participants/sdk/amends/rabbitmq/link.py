@@ -26,6 +26,7 @@ heartbeat_seconds = 10  # a silent connection is given up after three of these
 connect_seconds_max = 10.0
 declare_seconds_max = 10.0
 close_seconds_max = 2.0
+unbind_seconds_max = 0.5  # who stops has little time, and it is a courtesy
 pause_first_seconds, pause_seconds_max = 0.5, 10.0
 steady_seconds = 10.0  # a connection that lived this long starts the pauses over
 
@@ -39,13 +40,16 @@ async def deadline(seconds: float) -> AsyncIterator[None]:
     When a connection gets stuck the library fails what waits on it with CancelledError. Let through, it would end the
     caller's task without a trace, since a task group ignores a child that was cancelled. When one callback of a channel
     fails, whatever it raised is handed to all who wait on that channel, a ValueError or a bare Exception as well. And
-    who is cancelled while the library is closing what failed gets that failure instead, and would never end.
+    who is cancelled while the library is closing something gets its failure instead, or no error at all, and would
+    never end.
     """
     task = asyncio.current_task()
     cancels = task.cancelling() if task else 0
     try:
         async with asyncio.timeout(seconds):
             yield
+        if task and task.cancelling() > cancels:
+            raise asyncio.CancelledError  # swallowed somewhere on the way, and nobody would ask a second time
     except asyncio.CancelledError:
         if task and task.cancelling() > cancels:
             raise
@@ -72,19 +76,25 @@ async def pause(attempt: int) -> None:
     await asyncio.sleep(random.uniform(0.0, min(pause_seconds_max, pause_first_seconds * 2 ** min(attempt, 10))))
 
 
-async def declare(connection: AbstractConnection, queues: Iterable[topology.Queue]) -> None:
-    """Declare the exchanges and these queues on a throw-away channel. Raises BrokerError where one exists otherwise."""
+async def declare(
+    connection: AbstractConnection,
+    queues: Iterable[topology.Queue],
+    exchanges: Iterable[topology.Exchange] = topology.exchanges,
+) -> bool:
+    """Declare exchanges and queues on a throw-away channel. False: who we are may not. Raises BrokerError where one
+    exists otherwise."""
     try:
         async with deadline(declare_seconds_max):
             channel = await connection.channel(publisher_confirms=False)
             try:
-                for exchange in topology.exchanges:
+                for exchange in exchanges:
                     await channel.declare_exchange(
                         exchange.name, exchange.type, durable=True, arguments={**exchange.arguments}
                     )
                 for queue in queues:
                     declared = await channel.declare_queue(queue.name, durable=True, arguments={**queue.arguments})
-                    await declared.bind(queue.exchange, queue.key)
+                    for exchange_name, key in queue.bindings:
+                        await declared.bind(exchange_name, key)
             finally:
                 await close_in_time(channel)
     except ChannelPreconditionFailed as error:
@@ -92,6 +102,20 @@ async def declare(connection: AbstractConnection, queues: Iterable[topology.Queu
     except ChannelAccessRefused as error:
         # A participant with least privileges configures nothing; the coordinators have declared what it needs.
         log.info("Not allowed to declare: %s", error, extra={"action": "broker.declare_refused"})
+        return False
+    return True
+
+
+async def unbind(connection: AbstractConnection, queue: topology.Queue) -> None:
+    """Let nothing more come into a queue, in bounded time. If that fails it fills for as long as it exists."""
+    try:
+        async with deadline(unbind_seconds_max):
+            channel = await connection.channel(publisher_confirms=False)
+            bound = await channel.get_queue(queue.name, ensure=False)
+            for exchange_name, key in queue.bindings:
+                await bound.unbind(exchange_name, key)
+    except failures as error:
+        log.debug("Not unbound: %r", error, extra={"action": "broker.unbind_failed"})
 
 
 class Link:

@@ -41,6 +41,7 @@ def message_of(
     transient: bool = False,
     kind: str | None = None,
     user: str | None = None,
+    reply_to: str | None = None,
 ) -> Message:
     properties = spec.Basic.Properties(
         content_type="application/json",
@@ -50,6 +51,7 @@ def message_of(
         message_id=uuid4().hex,
         message_type=kind,
         user_id=user,
+        reply_to=reply_to,
     )
     return Message(body, properties)
 

@@ -3,7 +3,9 @@
     amends.commands ──<participant>──> amends.commands.<participant>     one quorum queue per participant
            └─ alternate: amends.unroutable ──*.*.#──> amends.unroutable
     amends.replies ──reply.#──> amends.replies                           one quorum queue for all coordinators
+           ├─direct.*.<coordinator>──> amends.replies.<coordinator>      one for each, as long as it is there
            └──────heartbeat.#──> amends.heartbeats                       forgotten after seconds, never in a backlog
+    amends.orphans ──> amends.replies                                    what a coordinator was sent and never took
     amends.events ──<definition>.<kind>──> whoever binds a queue         nobody is fine: it is told, not ordered
     amends.dead ──> amends.dead                                          what nobody could process
 
@@ -12,6 +14,10 @@ that has nowhere to go should be kept and seen (an alternate exchange). RabbitMQ
 exchange has found a queue for as routed, and confirms it. So the alternate exchange takes only keys of two words or
 more, which no command of Amends has: they are misdirected, from somebody who may not have asked for `mandatory`, and
 are kept. A command for a participant without a queue (a key of one word) falls through and is returned to its sender.
+
+What happens to a saga is cheapest where it is remembered, so a coordinator asks for the replies to its own commands. It
+is a wish: whose coordinator is gone is told so (`mandatory`) and sends the reply to all, and what lies in the queue of
+one that died moves to the others' within seconds. The queue itself is forgotten soon after.
 
 A changed argument of a queue that exists is refused by RabbitMQ: limits are lowered by a policy, which it applies on
 top of these arguments.
@@ -30,11 +36,14 @@ heartbeats = "amends.heartbeats"
 dead = "amends.dead"
 events = "amends.events"
 unroutable = "amends.unroutable"
+orphans = "amends.orphans"
 
 queue_messages_max = 1_000_000
 queue_bytes_max = 8 * 1024**3
 heartbeats_max = 10_000
 heartbeat_milliseconds_max = 30_000
+direct_milliseconds_max = 5_000  # how long a reply waits for its coordinator before any may take it
+unused_milliseconds_max = 120_000  # how long the queue of a coordinator that is gone is kept
 
 Argument = str | int
 
@@ -50,11 +59,10 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A durable queue and its one binding."""
+    """A durable queue and what is bound to it: exchanges and keys."""
 
     name: str
-    exchange: str
-    key: str
+    bindings: tuple[tuple[str, str], ...]
     arguments: dict[str, Argument]
 
 
@@ -83,17 +91,28 @@ exchanges = (
     Exchange(unroutable, "topic"),
     Exchange(commands, "topic", {"alternate-exchange": unroutable}),
     Exchange(replies, "topic"),
+    Exchange(orphans, "fanout"),
     Exchange(dead, "fanout"),
     Exchange(events, "topic"),
 )
 queues = (
-    Queue(dead, dead, "", _last_stop),
-    Queue(unroutable, unroutable, "*.*.#", _last_stop),
-    Queue(replies, replies, "reply.#", _with_dead_letters),
-    Queue(heartbeats, replies, "heartbeat.#", _fleeting),
+    Queue(dead, ((dead, ""),), _last_stop),
+    Queue(unroutable, ((unroutable, "*.*.#"),), _last_stop),
+    Queue(replies, ((replies, "reply.#"), (orphans, "")), _with_dead_letters),
+    Queue(heartbeats, ((replies, "heartbeat.#"),), _fleeting),
 )
 
 
 def command_queue(participant: str) -> Queue:
     """The queue that keeps a participant's commands. The name was checked."""
-    return Queue(f"{commands}.{participant}", commands, participant, _with_dead_letters)
+    return Queue(f"{commands}.{participant}", ((commands, participant),), _with_dead_letters)
+
+
+def direct_queue(coordinator: str) -> Queue:
+    """The queue that keeps the replies to one coordinator's commands, for as long as it is there."""
+    arguments = _with_dead_letters | {
+        "x-dead-letter-exchange": orphans,
+        "x-message-ttl": direct_milliseconds_max,
+        "x-expires": unused_milliseconds_max,
+    }
+    return Queue(f"{replies}.{coordinator}", ((replies, f"direct.*.{coordinator}"),), arguments)
