@@ -60,12 +60,13 @@ _words_with_digits = re.compile(
 )
 
 # --- what is masked, in this order ------------------------------------------------------------------------------------
+# A group that is not to be tried in another way is `(?>(…)*)`: Python before 3.11.5 reads `(…)*+` wrongly.
 
 _unit = (
     r"(?:ns|µs|us|ms|msecs?|millis(?:econds?)?|secs?|seconds?|s|min(?:ute)?s?|m|hours?|hrs?|h|days?|d|sekunden?|secondes?"
     r"|segundos?|minuten?|stunden?)"
 )
-_number = r"[0-9]++(?:[.,'][0-9]++){0,4}+"
+_number = r"[0-9]++(?>(?:[.,'][0-9]++){0,4})"
 _currencies = "EUR|USD|GBP|CHF|JPY|CNY|SEK|NOK|DKK|PLN|CZK|HUF|CAD|AUD|NZD|INR|BRL|MXN|SGD|HKD|KRW|TRY|ZAR"
 _tlds = (
     "com|net|org|io|dev|cloud|app|internal|local|localdomain|lan|intra|corp|svc|cluster|test|example|invalid|de|fr|uk|eu"
@@ -81,7 +82,7 @@ _date_in_words = (
     r"(?:\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{0,6},? )?\b[0-9]{1,2} "
     rf"(?:{_months})[a-z]{{0,6}} [0-9]{{4}}(?: [0-9:]{{5,8}}(?: (?:GMT|UTC))?)?"
 )
-_version = r"(?<![\w.])v?[0-9]++\.[0-9]++\.[0-9]++(?:[\-+.][\w.\-+]++)?(?![\w])|\bv[0-9]++(?:\.[0-9]++)*+\b"
+_version = r"(?<![\w.])v?[0-9]++\.[0-9]++\.[0-9]++(?:[\-+.][\w.\-+]++)?(?![\w])|\bv[0-9]++(?>(?:\.[0-9]++)*)\b"
 
 
 _digit = "0123456789"
@@ -94,14 +95,14 @@ def _compiled(*masks: tuple[str, str, str]) -> tuple[tuple[str, re.Pattern[str],
 
 _places = _compiled(
     (r"<\1>", r"<(secret|pem|query|token|email|card|iban|phone|name):[0-9]{1,6}>", "<"),
-    ("<url>", r"(?<![A-Za-z0-9+.\-])[A-Za-z][A-Za-z0-9+.\-]*+://(?:[^\s\"'<>(){}|\\,]|<\w{1,10}>)*+", ":"),
+    ("<url>", r"(?<![A-Za-z0-9+.\-])[A-Za-z][A-Za-z0-9+.\-]*+://(?>(?:[^\s\"'<>(){}|\\,]|<\w{1,10}>)*)", ":"),
     ("<url>", r"\bwww\.[\w.\-]++(?:/[^\s\"'<>]*+)?", "w"),
-    ("<email>", r"(?<![\w.%+\-])[\w.%+\-]++@(?=[\w.\-]*?[A-Za-z])[\w\-]++(?:\.[\w\-]++)++", "@"),
+    ("<email>", r"(?<![\w.%+\-])[\w.%+\-]++@(?=[\w.\-]*?[A-Za-z])[\w\-]++(?>(?:\.[\w\-]++)+)", "@"),
     ("<uuid>", r"(?<![0-9a-fA-F])[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}(?![0-9a-fA-F])", _digit),
     ("<host>", r"(?<![\w.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?:/[0-9]{1,2}|:[0-9]{1,5})?(?![\w.][0-9])", _digit),
     ("<host>", r"\[(?=[0-9a-fA-F]*:)[0-9a-fA-F:.]{2,45}\](?::[0-9]{1,5})?", ":"),
-    ("<path>", r"(?<![\w:/.<>])~?(?:/[\w.@+~%\-]++){2,}+/?", "/"),
-    ("<path>", r"\b[A-Za-z]:\\(?:[\w.\-]++\\?)*+", "\\"),
+    ("<path>", r"(?<![\w:/.<>])~?(?>(?:/[\w.@+~%\-]++){2,})/?", "/"),
+    ("<path>", r"\b[A-Za-z]:\\(?>(?:[\w.\-]++\\?)*)", "\\"),
     ("<time>", _instant, _digit),
     ("<time>", _date, _digit),
     ("<time>", _date_in_words, _digit),
@@ -110,14 +111,18 @@ _places = _compiled(
 _values = _compiled(
     ("<hex>", r"\b0x[0-9a-fA-F]++", _digit),
     ("<duration>", r"\bP(?=[0-9T])(?:[0-9]{1,9}[YMWD]){0,4}(?:T(?:[0-9.]{1,12}[HMS]){1,3})?\b", "P"),
-    ("<duration>", rf"(?i)(?<![\w.\-])(?:[0-9]{{1,6}}[dhm](?=[0-9])){{0,3}}+{_number}[ ]?{_unit}(?![\w/\-])", _digit),
+    (
+        "<duration>",
+        rf"(?i)(?<![\w.\-])(?>(?:[0-9]{{1,6}}[dhm](?=[0-9])){{0,3}}){_number}[ ]?{_unit}(?![\w/\-])",
+        _digit,
+    ),
     ("<duration>", rf"(?<![\w.]){_number}[ ]?(?:ミリ秒|秒|分)", _digit),
     ("<size>", rf"(?<![\w.]){_number}[ ]?(?:[KMGT]i?B|kB|[Bb]ytes?|octets)\b", _digit),
     ("<version>", _version, _digit),
-    ("<host>", rf"(?<![\w.\-])(?:[\w\-]++\.)++(?:{_tlds})(?::[0-9]{{1,5}})?(?![\w.])", "."),
-    ("<host>", r"(?<![\w.\-:])(?=[\w.\-]*?[A-Za-z])[\w\-]++(?:\.[\w\-]++)*+:[0-9]{2,5}(?![\w.:])", _digit),
+    ("<host>", rf"(?<![\w.\-])(?>(?:[\w\-]++\.)+)(?:{_tlds})(?::[0-9]{{1,5}})?(?![\w.])", "."),
+    ("<host>", r"(?<![\w.\-:])(?=[\w.\-]*?[A-Za-z])[\w\-]++(?>(?:\.[\w\-]++)*):[0-9]{2,5}(?![\w.:])", _digit),
     (r"\1<value>\2", r"(=[ ]?[\"'])[^\"'\s]*+(?: [^\"'\s]++){0,2}([\"'])", "="),
-    (r"\1(<value>)", r"(\([\w, ]{1,80}\)=)\((?:[^()\n]|\([^()\n]{0,80}\)){0,300}+\)", "="),
+    (r"\1(<value>)", r"(\([\w, ]{1,80}\)=)\((?>(?:[^()\n]|\([^()\n]{0,80}\)){0,300})\)", "="),
     (
         "<amount>",
         rf"(?:\b(?:{_currencies})[ ]?|[€$£¥])-?{_number}|-?{_number}[ ]?(?:(?:{_currencies})\b|[€$£¥])",
@@ -127,8 +132,8 @@ _values = _compiled(
 _word = re.compile(r"(?<![\w\-])(?=[\w\-]*?[0-9])[\w\-]++")
 _run_of_digits = re.compile(r"[0-9]+")
 _plain_number = re.compile(r"[+\-]?[0-9]+(?:-[0-9]+)*")
-_numbers = re.compile(r"[0-9]++(?:[.,'][0-9]++)*+(?:[eE][+\-]?[0-9]++)?%?")
-_repeated = re.compile(r"([\"'(]?<[a-z]{2,10}>[\"')]?)(?:[,;: ]{1,3}\1)++")
+_numbers = re.compile(r"[0-9]++(?>(?:[.,'][0-9]++)*)(?:[eE][+\-]?[0-9]++)?%?")
+_repeated = re.compile(r"([\"'(]?<[a-z]{2,10}>[\"')]?)(?>(?:[,;: ]{1,3}\1)+)")
 _blank = re.compile(r"[\s\x00-\x1f\x7f]++")
 _cut_mask = re.compile(r"<[a-z]{0,10}$")
 

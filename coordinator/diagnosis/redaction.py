@@ -38,10 +38,10 @@ _head = re.compile(
     r"(?:(?:\\{0,4}[\"'])?[ \t]{0,4}(?:=>|:=|[:=])[ \t]{0,4}|\\{0,4}[\"'],[ \t]{0,4}(?=b?\\{0,4}[\"']))(?:b(?=[\"']))?"
 )
 _quote = re.compile(r"\\{0,4}[\"']")
-_inside = {quote: re.compile(rf"(?:[^{quote}\\\r\n]|\\.)*+") for quote in "\"'"}
+_inside = {quote: re.compile(rf"(?>(?:[^{quote}\\\r\n]|\\.)*)") for quote in "\"'"}
 _bare = re.compile(
     r"(?:(?:bearer|basic|digest|token|apikey|negotiate|aws4-hmac-sha256)[ \t]++)?"
-    r"(?:[^\s,;&\"'()\]}]|[,;&](?!\s|[\w.\-]++[=:]|\Z))++",
+    r"(?>(?:[^\s,;&\"'()\]}]|[,;&](?!\s|[\w.\-]++[=:]|\Z))+)",
     re.IGNORECASE,
 )
 _cookies = re.compile(
@@ -62,9 +62,9 @@ _prefixed = re.compile(
     r"|(?:npm|hf|whsec|shpat|dop_v1|rzp_live|rzp_test|pypi)[_\-][\w\-]{16,}+)"
 )
 _short_prefixed = re.compile(r"(?<![A-Za-z0-9_])(?:sk|pk|rk)_(\w{12,}+)")
-_iban = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}+")
-_digits = re.compile(r"(?<![0-9])[0-9](?:[ \-]?[0-9])*+")
-_email = re.compile(r"(?<![\w.%+\-])[\w.%+\-]++@(?=[\w.\-]*?[A-Za-z])[\w\-]++(?:\.[\w\-]++)++")
+_iban = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?>(?: ?[A-Z0-9]){11,30})")
+_digits = re.compile(r"(?<![0-9])[0-9](?>(?:[ \-]?[0-9])*)")
+_email = re.compile(r"(?<![\w.%+\-])[\w.%+\-]++@(?=[\w.\-]*?[A-Za-z])[\w\-]++(?>(?:\.[\w\-]++)+)")
 _phone = re.compile(
     r"(?<![\w+\-.:])(?:\+[1-9][0-9 ().\-]{6,20}(?<=[0-9])"
     r"|\([0-9]{3}\)[ \-]?[0-9]{3}[ \-][0-9]{4}|[0-9]{3}[\-.][0-9]{3}[\-.][0-9]{4})(?![\w\-:])"

@@ -161,8 +161,8 @@ class Handler:
                 value = await self.function(**arguments)
         except TimeoutError as error:
             if limit.expired():
-                # Beneath it is the cancellation, which knows where the handler stood.
-                raise HandlerTimeout(f"did not end within {seconds:g} s") from error.__cause__ or error
+                # Beneath it is the cancellation, which knows where the handler stood; its cause since Python 3.11.3.
+                raise HandlerTimeout(f"did not end within {seconds:g} s") from error.__cause__ or error.__context__
             raise
         return sendable(value)
 
