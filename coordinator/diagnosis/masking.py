@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from coordinator.diagnosis.redaction import Redactor
+from coordinator.diagnosis.redaction import Redactor, email
 
 template_chars_max = 500
 text_chars_max = 4_000  # of a message; what comes after is seldom said for the first time
@@ -97,7 +97,7 @@ _places = _compiled(
     (r"<\1>", r"<(secret|pem|query|token|email|card|iban|phone|name):[0-9]{1,6}>", "<"),
     ("<url>", r"(?<![A-Za-z0-9+.\-])[A-Za-z][A-Za-z0-9+.\-]*+://(?>(?:[^\s\"'<>(){}|\\,]|<\w{1,10}>)*)", ":"),
     ("<url>", r"\bwww\.[\w.\-]++(?:/[^\s\"'<>]*+)?", "w"),
-    ("<email>", r"(?<![\w.%+\-])[\w.%+\-]++@(?=[\w.\-]*?[A-Za-z])[\w\-]++(?>(?:\.[\w\-]++)+)", "@"),
+    ("<email>", email.pattern, "@"),
     ("<uuid>", r"(?<![0-9a-fA-F])[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}(?![0-9a-fA-F])", _digit),
     ("<host>", r"(?<![\w.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?:/[0-9]{1,2}|:[0-9]{1,5})?(?![\w.][0-9])", _digit),
     ("<host>", r"\[(?=[0-9a-fA-F]*:)[0-9a-fA-F:.]{2,45}\](?::[0-9]{1,5})?", ":"),

@@ -64,7 +64,7 @@ _prefixed = re.compile(
 _short_prefixed = re.compile(r"(?<![A-Za-z0-9_])(?:sk|pk|rk)_(\w{12,}+)")
 _iban = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?>(?: ?[A-Z0-9]){11,30})")
 _digits = re.compile(r"(?<![0-9])[0-9](?>(?:[ \-]?[0-9])*)")
-_email = re.compile(r"(?<![\w.%+\-])[\w.%+\-]++@(?=[\w.\-]*?[A-Za-z])[\w\-]++(?>(?:\.[\w\-]++)+)")
+email = re.compile(r"(?<![\w.%+\-])[\w.%+\-]++@(?=[\w.\-]*?[A-Za-z])[\w\-]++(?>(?:\.[\w\-]++)+)")
 _phone = re.compile(
     r"(?<![\w+\-.:])(?:\+[1-9][0-9 ().\-]{6,20}(?<=[0-9])"
     r"|\([0-9]{3}\)[ \-]?[0-9]{3}[ \-][0-9]{4}|[0-9]{3}[\-.][0-9]{3}[\-.][0-9]{4})(?![\w\-:])"
@@ -180,7 +180,7 @@ class Redactor:
             ("_", _short_prefixed, self._if_random(1)),
             (digits, _iban, self._in_iban),
             (digits, _digits, self._in_digits),
-            ("@", _email, lambda found: self._name("email", found[0].lower())),
+            ("@", email, lambda found: self._name("email", found[0].lower())),
             (digits, _phone, lambda found: self._name("phone", found[0])),
             (digits, _run, self._if_random(0)),
         )

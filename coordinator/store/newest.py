@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from coordinator.store.bulk import Bulk, columns_of
-from coordinator.store.dialect import Dialect
+from coordinator.store.dialect import Dialect, Rows
 from coordinator.store.schema import definitions, idempotency, sagas
 
 
@@ -20,7 +20,7 @@ def insert_unless_newer(dialect: Dialect, columns: Sequence[str]) -> Bulk:
     """Insert sagas, except those of whose definition there is a version above `unless_above`, a column after the
     others. Where that is None, no version is too new."""
     rows = dialect.rows("v", {**columns_of(sagas, columns), "unless_above": definitions.c.version.type})
-    newer = sa.exists().where(definitions.c.name == rows.c.definition, definitions.c.version > rows.c.unless_above)
+    newer = _newer(rows, rows.c.unless_above)
     timely = sa.select(*(rows.c[name] for name in columns)).where(~newer)
     return Bulk(rows, sa.insert(sagas).from_select(list(columns), timely).returning(sagas.c.id))
 
@@ -31,8 +31,13 @@ def find_late(dialect: Dialect) -> Bulk:
     rows = dialect.rows(
         "v", {**columns_of(sagas, ("id", "definition", "version")), **columns_of(idempotency, ("caller", "key"))}
     )
-    newer = sa.exists().where(definitions.c.name == rows.c.definition, definitions.c.version > rows.c.version)
+    newer = _newer(rows, rows.c.version)
     kept = sa.exists().where(sagas.c.id == rows.c.id)
     same = sa.and_(idempotency.c.caller == rows.c.caller, idempotency.c.key == rows.c.key)
     found: Any = sa.select(rows.c.id, idempotency.c.saga_id, idempotency.c.body_hash)
     return Bulk(rows, found.select_from(rows.selectable.outerjoin(idempotency, same)).where(newer, ~kept))
+
+
+def _newer(rows: Rows, version: sa.ColumnElement[int]) -> sa.Exists:
+    """Whether a row's definition has a version above that one."""
+    return sa.exists().where(definitions.c.name == rows.c.definition, definitions.c.version > version)

@@ -106,8 +106,8 @@ def _channels() -> Document:
             topology.replies,
             participant,
             f"All coordinators share one quorum queue, `{topology.replies}`. Replies to a message whose `reply_to` is "
-            "set are better published under `direct.{participant}.{reply_to}`, with `mandatory`: they come to who "
-            "asked, or are returned.",
+            f"set are better published under `{topology.direct_key('{participant}', '{reply_to}')}`, with `mandatory`: "
+            "they come to who asked, or are returned.",
         ),
         "heartbeats": _channel(
             "heartbeat.{participant}",

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import aio_pika
@@ -46,9 +47,16 @@ class Door:
         place = f"{self._url.hostname}:{self._url.port}"
         return self._url._replace(netloc=f"{self.user(name)}:secret-{name}@{place}").geturl()
 
-    async def set_up(self) -> None:
-        administration = Administration(self.management_url, self.vhost)
+    @asynccontextmanager
+    async def administration(self) -> AsyncIterator[Administration]:
+        opened = Administration(self.management_url, self.vhost)
         try:
+            yield opened
+        finally:
+            await opened.close()
+
+    async def set_up(self) -> None:
+        async with self.administration() as administration:
             await set_up(
                 administration,
                 ["payment", "stock"],
@@ -56,22 +64,14 @@ class Door:
                 user_of=self.user,
                 told=lambda name: f"secret-{name}",
             )
-        finally:
-            await administration.close()
 
     async def grant(self, name: str, rights: Rights) -> None:
-        administration = Administration(self.management_url, self.vhost)
-        try:
+        async with self.administration() as administration:
             await administration.grant(self.user(name), rights, None)
-        finally:
-            await administration.close()
 
     async def revoke(self, *names: str) -> list[bool]:
-        administration = Administration(self.management_url, self.vhost)
-        try:
+        async with self.administration() as administration:
             return [await administration.revoke(self.user(name)) for name in names]
-        finally:
-            await administration.close()
 
 
 @pytest.fixture

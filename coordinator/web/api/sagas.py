@@ -192,7 +192,7 @@ async def _start(
     try:
         if too_high := desk.coordinator.pressure.too_high():
             raise Refusal("overloaded", too_high, headers={"Retry-After": str(come_back())})
-        definition = await _definition(desk, asked, by, sure=sure)
+        definition = await _definition(desk, asked, by, guess=guessed)
         _check_input(definition, asked.input, body_bytes)
     except (CoordinatorError, Refusal) as error:
         if guessed and isinstance(error, Refusal) and error.slug == "invalid-input":
@@ -259,13 +259,14 @@ async def _accepted(desk: Desk, saga_id: str) -> seen.Accepted:
     return seen.Accepted(saga.id, saga.definition, saga.version, links(saga.id, saga.definition, saga.version))
 
 
-async def _definition(desk: Desk, asked: StartSaga, by: str, *, sure: bool) -> SagaDefinition:
-    """The definition to start: the stated version, the newest, or the one stated here, which is kept first."""
+async def _definition(desk: Desk, asked: StartSaga, by: str, *, guess: bool) -> SagaDefinition:
+    """The definition to start: the stated version, the newest (by `guess`, that is known here), or the one stated here,
+    which is kept first."""
     definitions = desk.coordinator.definitions
     if isinstance(asked.definition, str):
         if not asked.definition or len(asked.definition) > 63:
             raise UnknownDefinition(asked.definition[:100], asked.version)
-        if asked.version is None and not sure:
+        if guess:
             return await definitions.known(asked.definition)
         return await definitions.get(asked.definition, asked.version)
     if asked.version is not None:

@@ -63,11 +63,11 @@ class Answers:
                 while not self._waiting:
                     self._stirred.clear()
                     await self._stirred.wait()
-                sending = group.create_task(self._send(*self._next()))
+                sending = group.create_task(self._send(self._next()))
                 sending.add_done_callback(lambda _: window.release())
 
-    def _next(self) -> tuple[str | None, list[_Waiting]]:
-        """For whom, and what. Those with more come again when the others have had their turn."""
+    def _next(self) -> list[_Waiting]:
+        """What is for one coordinator. Those with more come again when the others have had their turn."""
         to = next(iter(self._waiting))
         waiting = self._waiting.pop(to)
         batch = [waiting.popleft()]
@@ -79,11 +79,12 @@ class Answers:
             batch.append(waiting.popleft())
         if waiting:
             self._waiting[to] = waiting
-        return to, batch
+        return batch
 
-    async def _send(self, to: str | None, batch: Sequence[_Waiting]) -> None:
+    async def _send(self, batch: Sequence[_Waiting]) -> None:
         """Publish until it is confirmed. What can never be published is taken apart, to give up only on the culprit."""
         body = frame("replies", (waiting.text for waiting in batch))
+        to = batch[0].held.delivery.reply_to
         if await self._reach(to, body) or await publish_for_certain(self._broker, self._address, body):
             for waiting in batch:
                 waiting.held.settle()
@@ -91,7 +92,7 @@ class Answers:
             batch[0].held.settle(dead="its reply can never be published")
         else:
             for waiting in batch:
-                await self._send(to, [waiting])
+                await self._send([waiting])
         await self._hand.give_back([waiting.held for waiting in batch])
 
     async def _reach(self, to: str | None, body: bytes) -> bool:

@@ -104,7 +104,8 @@ class RabbitBroker:
         # Stated, so that the broker vouches for it: it takes no message that says it is from somebody else.
         message = message_of(body, transient=transient, user=self._user)
         kind = "heartbeat" if transient else "reply"
-        key = f"direct.{address.participant}.{address.to}" if address.to else f"{kind}.{address.participant}"
+        plain = f"{kind}.{address.participant}"
+        key = topology.direct_key(address.participant, address.to) if address.to else plain
         return await self._outgoing.publish(topology.replies, key, message)
 
     async def announce(self, key: str, body: bytes, *, event_id: str) -> Confirm:
@@ -155,10 +156,9 @@ class RabbitBroker:
             connection = await self._consuming.opened()
             try:
                 await declare(connection, declared)
-                if direct_prefetch:
-                    queues = queues | await self._direct(connection, direct_prefetch)
+                direct = await self._direct(connection, direct_prefetch) if direct_prefetch else {}
                 async with deadline(declare_seconds_max):
-                    return await RabbitConsumer.open(connection, self._graves, queues, dead=dead)
+                    return await RabbitConsumer.open(connection, self._graves, queues | direct, dead=dead)
             except ChannelAccessRefused as error:
                 raise BrokerError(f"not allowed to consume: {error}") from error
             except failures as error:

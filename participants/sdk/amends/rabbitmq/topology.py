@@ -115,4 +115,9 @@ def direct_queue(coordinator: str) -> Queue:
         "x-message-ttl": direct_milliseconds_max,
         "x-expires": unused_milliseconds_max,
     }
-    return Queue(f"{replies}.{coordinator}", ((replies, f"direct.*.{coordinator}"),), arguments)
+    return Queue(f"{replies}.{coordinator}", ((replies, direct_key("*", coordinator)),), arguments)
+
+
+def direct_key(participant: str, coordinator: str) -> str:
+    """What a participant's replies to one coordinator's commands are published under."""
+    return f"direct.{participant}.{coordinator}"
