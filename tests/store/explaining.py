@@ -28,6 +28,12 @@ async def misfits(database: Database, works: Sequence[tuple[Work, set[str]]], *,
     return found
 
 
+async def sifted(database: Database, work: Work) -> list[str]:
+    """What a reader's statements check of rows that an index has found already: those that fail were read in vain."""
+    plans = await _plans(database, work, engine_side=False)
+    return [node["Filter"] for _, nodes in plans for node in nodes if "Filter" in node]
+
+
 def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
     return [plan, *(node for part in plan.get("Plans", ()) for node in _nodes(part))]
 

@@ -18,7 +18,7 @@ from coordinator.store.sagas import SagaStore
 from coordinator.store.samples import SampleReader
 from coordinator.store.settled import SettledSagas
 from coordinator.store.values import SagaFilter
-from tests.store.explaining import Work, misfits
+from tests.store.explaining import Work, misfits, sifted
 from tests.store.made import command, later, moved, new, noon, saga
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -136,3 +136,13 @@ async def test_the_hot_statements_use_their_indexes(filled: Database) -> None:
     ]
     assert await misfits(filled, engine_side, engine_side=True) == []
     assert await misfits(filled, reading, engine_side=False) == []
+
+
+async def test_a_definitions_sagas_of_one_status_are_told_apart_within_the_index(filled: Database) -> None:
+    """However many others of that definition there are, and however many of that status."""
+    reader = SagaReader(filled)
+
+    async def read() -> None:
+        assert (await reader.page(SagaFilter(definition="past", statuses=(SagaStatus.RUNNING,)))).items == ()
+
+    assert await sifted(filled, read) == []
