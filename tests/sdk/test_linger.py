@@ -12,14 +12,19 @@ from amends.linger import Linger, linger_seconds_max, times
 from bench.diagnosis.loop import run
 
 
-def _waited(work_seconds: float, apart_seconds: float, next_ones: Sequence[str] = ("b", "c")) -> float:
-    """How long the next batch was kept waiting that was there so long after one of a and b that took so long."""
+def _waited(
+    work_seconds: float,
+    apart_seconds: float,
+    next_ones: Sequence[str] = ("b", "c"),
+    last_ones: Sequence[str] = ("a", "b"),
+) -> float:
+    """How long the next batch was kept waiting that was there so long after the last one, which took so long."""
 
     async def both() -> float:
         linger, loop = Linger(), asyncio.get_running_loop()
         await linger.wait(["a"])
         assert loop.time() == 0.0, "the first waits for nobody"
-        with linger.working(["a", "b"]):
+        with linger.working(last_ones):
             await asyncio.sleep(work_seconds)
         await asyncio.sleep(apart_seconds)
         came = loop.time()
@@ -50,14 +55,19 @@ def test_a_saga_that_is_alone_waits_for_nobody(next_ones: Sequence[str]) -> None
     assert _waited(0.002, 0, next_ones) == 0
 
 
+@pytest.mark.parametrize("last_ones", [["a"], ["a", "a"]])
+def test_after_a_saga_that_was_alone_nobody_waits(last_ones: Sequence[str]) -> None:
+    assert _waited(0.002, 0, last_ones=last_ones) == 0
+
+
 def test_work_that_failed_counts_as_work() -> None:
     async def failing() -> float:
         linger, loop = Linger(), asyncio.get_running_loop()
-        with suppress(ValueError), linger.working(["a"]):
+        with suppress(ValueError), linger.working(["a", "b"]):
             await asyncio.sleep(0.001)
             raise ValueError("no")
         ended = loop.time()
-        await linger.wait(["b"])
+        await linger.wait(["c"])
         return loop.time() - ended
 
     assert run(failing()) == pytest.approx(0.001 * times)
