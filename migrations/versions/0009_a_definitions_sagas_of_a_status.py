@@ -1,6 +1,7 @@
 """A definition's sagas of one status are found within the index of the definition, without a look at those of others.
 
-The index is built anew, for which starts and moves wait: a second or two for each million sagas.
+The index is built anew, and until it is there whoever reads or writes sagas waits: a second or two for each million.
+The old one goes first, for a lock that grew stronger half-way could be waited for in a circle.
 """
 
 from __future__ import annotations
