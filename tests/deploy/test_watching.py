@@ -52,7 +52,7 @@ def labels_of() -> dict[str, set[str]]:
 
 
 async def test_every_metric_that_is_asked_for_is_on_a_real_page(small_site: Site) -> None:
-    text = (await small_site.http.get("/metrics")).text
+    text = await small_site.metrics()
     there = {family.name + ending for family in families(text) for ending in _endings[family.type]}
 
     asked = {name for expression in expressions() for name, _ in _metric.findall(expression)}

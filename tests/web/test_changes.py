@@ -89,8 +89,8 @@ async def test_what_diagnosis_does_is_counted(site: Site) -> None:
     await site.http.post(f"/v1/incidents/{incident_id}/refresh")
     diagnosis_of(site).watch.failures_dropped += 3
 
-    await site.http.get("/metrics")
-    text = (await site.http.get("/metrics")).text  # a total that is scraped twice is counted once
+    await site.metrics()
+    text = await site.metrics()  # a total that is scraped twice is counted once
 
     assert "amends_incidents_open 1.0" in text
     assert 'amends_remedies{kind="open_circuit",state="proposed"} 1.0' in text

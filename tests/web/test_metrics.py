@@ -128,7 +128,7 @@ async def test_what_sagas_wait_for_is_gauged_by_participant(site: Site) -> None:
     await site.puppet("inventory", lambda _: None)
     await site.begin()
 
-    seen = await scrape(site)
+    seen = Scrape(await site.metrics())
 
     assert seen("sagas_active", definition="chain", status="running") == 1
     assert seen("sagas_waiting", waiting_on="reply", participant="inventory") == 1

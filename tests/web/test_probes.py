@@ -84,7 +84,7 @@ async def test_sagas_attempts_and_the_outbox_are_counted(site: Site) -> None:
     await site.http.post("/v1/pauses", json={"scope": "all", "reason": "r"})
     await site.begin()
 
-    text = (await site.http.get("/metrics")).text
+    text = await site.metrics()
 
     lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     assert lines['amends_sagas_started_total{definition="chain"}'] == "2.0"
