@@ -72,9 +72,7 @@ sagas = sa.Table(
     sa.CheckConstraint("revision >= 0", name="revision_counts"),
     partial_index("sagas_due", "wake_at", where="wake_at IS NOT NULL"),
     sa.Index("sagas_by_status", "status", "id"),
-    sa.Index(
-        "sagas_by_definition", "definition", "id", "status"
-    ),  # found there, of one status, without a look at others
+    sa.Index("sagas_by_definition", "definition", "id", "status"),  # those of one status are told apart within it
     partial_index("sagas_by_business_key", "business_key", "id", where="business_key IS NOT NULL"),
     partial_index("sagas_waiting", "waiting_on", "waiting_for", "id", where="waiting_on IS NOT NULL"),
     partial_index("sagas_failed", "failed_step", "id", where="failed_step IS NOT NULL"),
