@@ -41,16 +41,9 @@ class Scrape:
         return {name for name, _ in self.samples}
 
 
-async def scrape(site: Site) -> Scrape:
-    site._desk.scraping.fresh_seconds = 0.0
-    response = await site.http.get("/metrics")
-    assert response.status_code == 200
-    return Scrape(response.text)
-
-
 async def scraped(site: Site, look: Callable[[Scrape], Any], what: str) -> Scrape:
     async def seen() -> Scrape | None:
-        found = await scrape(site)
+        found = Scrape(await site.metrics())
         return found if look(found) else None
 
     return await eventually(seen, what)
@@ -101,7 +94,7 @@ async def test_a_saga_without_effects_was_never_in_limbo(small_site: Site) -> No
     await small_site.puppets(chain, lambda one: answer(one, Answer.REFUSED, error=Failure(type="No")))
     await small_site.end(await small_site.begin())
 
-    seen = await scrape(small_site)
+    seen = Scrape(await small_site.metrics())
 
     assert seen("saga_duration_seconds_count", definition="chain", status="compensated") == 1
     assert seen("saga_limbo_seconds_count", definition="chain", status="compensated") is None
@@ -141,7 +134,7 @@ async def test_silence_is_the_end_of_an_attempt_too(small_site: Site) -> None:
     await small_site.puppet("inventory", lambda one: answer(one) if one.kind is Kind.COMPENSATION else None)
     await small_site.end(await small_site.begin("hasty"))
 
-    seen = await scrape(small_site)
+    seen = Scrape(await small_site.metrics())
 
     asked = {"definition": "hasty", "step": "reserve"}
     assert seen("step_duration_seconds_count", **asked, kind="action", outcome="unknown") == 1
@@ -190,8 +183,10 @@ async def test_a_database_that_is_away_leaves_its_gauges_out(small_site: Site, m
 
     monkeypatch.setattr(small_site.app.stores.figures, "read", away)
 
-    seen = await scrape(small_site)
+    response = await small_site.http.get("/metrics")
 
+    assert response.status_code == 200
+    seen = Scrape(response.text)
     assert seen("database_up") == 0
     assert "amends_outbox_pending" not in seen.names()
 
